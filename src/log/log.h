@@ -1,0 +1,33 @@
+// An ordered, durable list of record groups. The truth; everything else is its image.
+//
+// Shape    group 1, 2, 3, ...; a group is some bytes that are kept all or not at all
+// Errors   after any failed append the log is unusable (kIo): what was not acknowledged may or may not be there
+// Threads  one thread appends; `replay` is called once, before the first append
+// Cost     append: one write and, with Sync::kEachGroup, one fdatasync
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace codeq::log {
+
+class Log {
+ public:
+  virtual ~Log() = default;
+
+  // Calls `visit` with every kept group, oldest first; an error from it ends the replay and is returned.
+  // What was replayed is durable when this returns. Errors: kCorrupt with file, position and what is wrong.
+  using Visit = std::function<Result<void>(std::uint64_t group, std::string_view records)>;
+  virtual Result<void> replay(const Visit& visit) = 0;
+
+  // Appends the next group and returns its number once it is durable under the configured setting.
+  virtual Result<std::uint64_t> append(std::string_view records) = 0;
+
+  // Makes everything appended so far durable (for the interval setting and for a clean stop).
+  virtual Result<void> sync() = 0;
+};
+
+}  // namespace codeq::log

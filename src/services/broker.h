@@ -1,0 +1,147 @@
+// What a transport asks of the broker. HTTP and gRPC speak these words and no others.
+//
+// Threads  every call may come from any thread and returns at once; `Done` is called exactly once, on a thread of the
+//          broker, after the commit of everything that the answer has seen. It must not block.
+// Errors   kOverloaded (queue full: answer 503), kUnavailable (stopping), and those named at each call
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "core/task.h"
+
+namespace codeq::services {
+
+template <class T>
+using Done = std::move_only_function<void(Result<T>)>;
+
+// Who asks, and under which request span.
+struct Caller {
+  std::string tenant;
+  std::string subject;                 // the worker's identity on owner calls
+  core::SpanContext request;           // the request's SERVER span; with tracing off the received context, or invalid
+  std::int64_t received_steady_ns = 0; // Clock::steady_ns when the request's head was read
+};
+
+struct TaskSnapshot {
+  std::shared_ptr<const core::TaskInfo> info;
+  std::shared_ptr<const std::string> payload;   // the JSON text as submitted
+  core::Status status{};
+  core::Place place{};
+  std::shared_ptr<const std::string> worker;    // null unless leased
+  std::int64_t lease_until_ns = 0;
+  std::uint64_t lease_token = 0;                // 0 unless leased
+  std::uint32_t attempts = 0;
+  std::string error;
+  bool has_result = false;
+  std::int64_t updated_ns = 0;
+  // What the task's holder should continue: the attempt's context once claimed, else the origin. May be invalid.
+  core::SpanContext context;
+};
+
+struct CreateTask {
+  std::string command;
+  std::string payload;                          // valid JSON, byte for byte as sent
+  std::int64_t priority = 0;                    // clamped to 0..9
+  std::string webhook;
+  std::int64_t max_attempts = 0;                // <= 0: the default
+  std::string idempotency_key;                  // empty: none
+  std::optional<std::int64_t> run_at_ns;        // wins over delay
+  std::int64_t delay_ms = 0;                    // >= 0
+  // The context to continue: with tracing on `Caller::request` is the parent and this gives tracestate and baggage;
+  // with tracing off it is kept as it is.
+  core::TraceContext incoming;
+};
+
+struct ClaimTasks {
+  std::vector<std::string> commands;            // in order of preference; empty: any command of the tenant
+  std::uint32_t count = 1;
+  std::int64_t lease_seconds = 0;               // <= 0: the default
+  std::int64_t wait_ms = 0;                     // 0: do not wait
+};
+
+struct OwnerCall {
+  std::string task_id;                          // as it stood in the path; not ours: kNotFound
+  std::optional<std::uint64_t> lease_token;     // must match where sent
+};
+struct NackOutcome { std::int64_t delay_seconds = 0; bool dead = false; };
+
+struct SubmitResult {
+  std::string task_id;
+  std::optional<std::uint64_t> lease_token;
+  std::string status;                           // as sent; COMPLETED or FAILED
+  std::optional<std::string> result_json;       // an object's bytes as sent
+  std::string error;
+  std::vector<core::Artifact> artifacts;
+};
+struct ResultSnapshot {
+  core::TaskId task;
+  std::shared_ptr<const core::TaskResult> result;
+};
+struct TaskAndResult { TaskSnapshot task; ResultSnapshot result; };
+
+struct TimelineSnapshot {
+  TaskSnapshot task;
+  std::vector<core::Event> events;
+  std::uint32_t events_dropped = 0;
+  std::int64_t now_ns = 0;
+};
+
+enum class DeliveryState : std::uint8_t { kPending = 1, kFailed = 2 };
+struct DeliverySnapshot {
+  std::uint64_t id = 0;
+  std::shared_ptr<const core::TaskInfo> info;
+  DeliveryState state{};
+  std::uint32_t attempts = 0;                   // made so far in this round
+  std::int64_t next_attempt_ns = 0;             // 0 unless pending
+  int last_http_status = 0;                     // 0: no answer
+  std::string last_error;                       // a short class such as "timeout", never an URL
+};
+
+struct QueueDepth { std::string command; std::uint64_t ready = 0, delayed = 0, in_progress = 0, dead = 0; };
+
+// Names a parked call, so that its caller can go away.
+using CallId = std::uint64_t;
+
+class Broker {
+ public:
+  virtual ~Broker() = default;
+
+  // kInvalidCommand, kInvalidWebhookUrl, kInvalidDelay, kIdempotencyMismatch, kDiskFull per task.
+  virtual void create(Caller, std::vector<CreateTask>, Done<std::vector<Result<TaskSnapshot>>>) = 0;
+  // Empty: nothing claimable (after waiting, if asked). The CallId is for `abandon_call` and `undelivered`.
+  virtual CallId claim(Caller, ClaimTasks, Done<std::vector<TaskSnapshot>>) = 0;
+  // The caller of a parked claim or result wait has gone; nobody will read the answer.
+  virtual void abandon_call(CallId) = 0;
+  // A claim was committed but its answer could not be written: give the tasks back without costing an attempt.
+  virtual void undelivered(const std::vector<TaskSnapshot>&) = 0;
+
+  // kNotFound, kNotOwner, kNotInProgress, kLeaseLost
+  virtual void heartbeat(Caller, OwnerCall, std::int64_t extend_seconds, Done<void>) = 0;
+  virtual void abandon(Caller, OwnerCall, Done<void>) = 0;
+  virtual void nack(Caller, OwnerCall, std::int64_t delay_seconds, std::string reason, Done<NackOutcome>) = 0;
+  // per item: kTaskNotFound, kNotOwner, kNotInProgress, kLeaseLost, kInvalidStatus, kResultRequired, kErrorRequired
+  virtual void submit(Caller, std::vector<SubmitResult>, Done<std::vector<Result<ResultSnapshot>>>) = 0;
+
+  virtual void get_task(Caller, std::string task_id, Done<TaskSnapshot>) = 0;                           // kNotFound
+  virtual CallId get_result(Caller, std::string task_id, std::int64_t wait_ms, Done<TaskAndResult>) = 0; // kTaskNotFound, kResultNotFound
+  virtual void get_timeline(Caller, std::string task_id, Done<TimelineSnapshot>) = 0;                   // kNotFound
+
+  // At most `limit`, ordered by id, after `after`.
+  virtual void list_deliveries(Caller, std::uint64_t after, std::size_t limit, Done<std::vector<DeliverySnapshot>>) = 0;
+  virtual void replay_delivery(Caller, std::uint64_t id, Done<DeliverySnapshot>) = 0;                   // kNotFound
+
+  virtual void queue_depths(Done<std::vector<QueueDepth>>) = 0;  // over all tenants, for the metrics
+
+  // Record time: what every span and timestamp of the broker is measured in.
+  [[nodiscard]] virtual std::int64_t now_ns() const = 0;
+  [[nodiscard]] virtual std::int64_t to_record_ns(std::int64_t steady_ns) const = 0;
+};
+
+}  // namespace codeq::services
