@@ -1,0 +1,407 @@
+#include "app/config/keys.h"
+
+#include <algorithm>
+#include <array>
+#include <type_traits>
+
+#include <fmt/format.h>
+
+namespace codeq::app {
+namespace {
+
+using enum KeyStatus;
+using enum KeyType;
+
+constexpr std::int64_t kYearSeconds = 366 * 86'400;
+constexpr std::string_view kNoRedis = "without meaning here, ignored: the store is embedded";
+constexpr std::string_view kNoUse = "without meaning here, ignored";
+constexpr std::string_view kJwksLater =
+    "not used yet: jwks tokens come with a later release; configure `static` or `multi` until then";
+constexpr std::string_view kRatesLater = "not used yet: rate limits come with the clients release";
+constexpr std::string_view kStreamLater = "accepted, but no listener is open until the stream release";
+constexpr std::string_view kSubscriptionsLater = "not used yet: subscriptions come with the clients release";
+constexpr std::string_view kOneNode =
+    "this version runs as one node with one partition; remove the key or set it to false, and run one broker";
+
+constexpr Key kServer[] = {
+    {.name = "port", .member = &Config::port, .help = "TCP port of the HTTP API.", .min = 1, .max = 65'535, .low_is_default = true},
+    {.name = "listenHost", .member = &Config::listen_host,
+     .help = "IP address to listen on, or `localhost`. Empty: every interface.", .default_note = "all interfaces"},
+    {.name = "env", .member = &Config::env,
+     .help = "Name of the environment. Outside `dev` a warning says what is left open. It grants no right to anyone."},
+    {.name = "timezone", .member = &Config::timezone,
+     .help = "IANA name of the zone whose offset timestamps in answers carry. The reference's default is `America/Sao_Paulo`."},
+    {.name = "logLevel", .member = &Config::log_level, .help = "The least severe lines that are logged."},
+    {.name = "logFormat", .member = &Config::log_format, .help = "One JSON object a line, or text."},
+};
+
+constexpr Key kStore[] = {
+    {.name = "persistenceProvider", .member = &Config::persistence_provider,
+     .help = "`embedded`, or `pebble`, which means the same with the reference's default path. Everything else is refused."},
+    {.name = "persistenceConfig", .type = kJson,
+     .help = "The three keys below as a YAML mapping or as JSON text. The variable replaces the whole mapping of the file."},
+    {.name = "persistenceConfig.path", .member = &Config::data_path,
+     .help = "The data folder; created with mode 0700, held by one process at a time.",
+     .default_note = "`./codeq-data`, with `pebble` `./codeq-pebble`"},
+    {.name = "persistenceConfig.fsyncOnCommit", .member = &Config::fsync_on_commit,
+     .help = "The reference's switch. An explicit `false` means `durability: interval`, unless `durability` is set.",
+     .default_note = "not set"},
+    {.name = "persistenceConfig.numShards", .member = &Config::num_shards,
+     .help = "Number of partitions. This version runs one and says so in the log when more are asked for.", .min = 1, .max = 1024,
+     .low_is_default = true},
+    {.name = "persistenceConfig.addr", .status = kIgnored, .help = "Address of the reference's Redis.", .advice = kNoRedis},
+    {.name = "persistenceConfig.password", .status = kIgnored, .help = "Password of the reference's Redis.", .advice = kNoRedis,
+     .secret = true},
+    {.name = "durability", .member = &Config::durability,
+     .help = "When an answer counts as kept. `sync`: after fdatasync, nothing acknowledged is lost on a power failure. `interval`: "
+             "synced every `durabilityIntervalMs`; a killed process loses nothing, a power failure up to that much. `none`: when the "
+             "system writes its buffers."},
+    {.name = "durabilityIntervalMs", .member = &Config::durability_interval_ms,
+     .help = "The most that `durability: interval` can lose on a power failure.", .unit = "ms", .min = 1, .max = 60'000},
+    {.name = "diskReserveBytes", .member = &Config::disk_reserve_bytes,
+     .help = "Creates are answered 503 `disk-full` while the data folder's disk has less room than this; everything else goes on.",
+     .unit = "bytes"},
+    {.name = "commandQueueMax", .member = &Config::command_queue_max,
+     .help = "Commands that may wait for the partition; past it the answer is 503 `overloaded`.", .min = 16, .max = 1'048'576},
+};
+
+constexpr Key kTasks[] = {
+    {.name = "defaultLeaseSeconds", .member = &Config::default_lease_seconds, .help = "Lease of a claim that names none.", .unit = "s",
+     .min = 1, .max = kYearSeconds, .low_is_default = true},
+    {.name = "maxAttemptsDefault", .member = &Config::max_attempts_default, .help = "Attempts of a task that names none.", .min = 1,
+     .max = 1'000'000, .low_is_default = true},
+    {.name = "attemptCounting", .member = &Config::attempt_counting,
+     .help = "`delivery`: a claim is one attempt. `reference`: a nack or an expired lease counts once more, as the reference does, so a "
+             "task runs about half as often."},
+    {.name = "backoffPolicy", .member = &Config::backoff_policy, .help = "Wait before a nacked or expired task is tried again."},
+    {.name = "backoffBaseSeconds", .member = &Config::backoff_base_seconds, .help = "Base of the back-off.", .unit = "s", .min = 1,
+     .max = kYearSeconds, .low_is_default = true},
+    {.name = "backoffMaxSeconds", .member = &Config::backoff_max_seconds,
+     .help = "Longest back-off; also the longest delay that a nack may ask for.", .unit = "s", .min = 1, .max = kYearSeconds,
+     .low_is_default = true},
+    {.name = "idempotencyTtlSeconds", .member = &Config::idempotency_ttl_seconds,
+     .help = "How long an idempotency key leads to its first task.", .unit = "s", .min = 1, .max = kYearSeconds},
+    {.name = "retentionSeconds", .member = &Config::retention_seconds,
+     .help = "How long a finished task and its result can be read, from the moment it finished.", .unit = "s", .min = 1,
+     .max = 10 * kYearSeconds},
+    {.name = "localArtifactsDir", .member = &Config::local_artifacts_dir, .help = "Folder that uploaded artifacts are written to."},
+    {.name = "requeueInspectLimit", .status = kIgnored, .type = kInt,
+     .help = "The reference's scan limit; timers need none.", .advice = kNoUse},
+    {.name = "cleanupIntervalSeconds", .status = kIgnored, .type = kInt,
+     .help = "From the reference's sample file; it is read by neither.", .advice = kNoUse},
+};
+
+constexpr Key kAuth[] = {
+    {.name = "producerAuthProvider", .member = &Config::producer_auth_provider,
+     .help = "`static` or `multi`. Without one `codeq serve` does not start. `jwks` comes with a later release.", .default_note = "none"},
+    {.name = "producerAuthConfig", .member = JsonMember{&Config::producer_auth_config},
+     .help = "Of the provider, as a YAML mapping or as JSON text. `static`: `token` (required), `subject`, `email`, `scopes`, "
+             "`eventTypes`, `raw` (claims such as `tenantId`, `role`), or the token alone. `multi`: `providers`, two to four of "
+             "`{type, config}`.",
+     .default_note = "none", .secret = true},
+    {.name = "workerAuthProvider", .member = &Config::worker_auth_provider,
+     .help = "As `producerAuthProvider`. Without one the worker routes answer 500, as in the reference.", .default_note = "none"},
+    {.name = "workerAuthConfig", .member = JsonMember{&Config::worker_auth_config},
+     .help = "As `producerAuthConfig`; a worker needs at least one scope and one event type.", .default_note = "none", .secret = true},
+    {.name = "allowProducerAsWorker", .member = &Config::allow_producer_as_worker,
+     .help = "A producer's token also works on worker routes, with every worker scope and event type."},
+    {.name = "identityServiceUrl", .status = kLater, .help = "Base URL of the identity service.", .advice = kJwksLater},
+    {.name = "identityServiceApiKey", .status = kIgnored, .help = "Used by neither.", .advice = kNoUse, .secret = true},
+    {.name = "identityJwksUrl", .status = kLater, .help = "Key set of producers' tokens.", .advice = kJwksLater},
+    {.name = "identityIssuer", .status = kLater, .help = "Issuer of producers' tokens.", .advice = kJwksLater},
+    {.name = "identityAudience", .status = kLater, .help = "Audience of producers' tokens.", .advice = kJwksLater},
+    {.name = "workerJwksUrl", .status = kLater, .help = "Key set of workers' tokens.", .advice = kJwksLater},
+    {.name = "workerIssuer", .status = kLater, .help = "Issuer of workers' tokens.", .advice = kJwksLater},
+    {.name = "workerAudience", .status = kLater, .help = "Audience of workers' tokens.", .advice = kJwksLater},
+    {.name = "allowedClockSkewSeconds", .status = kLater, .type = kInt, .help = "Leeway for a token's times.", .advice = kJwksLater,
+     .unit = "s"},
+    {.name = "auth", .status = kIgnored, .type = kAny, .help = "From the reference's sample file; it is read by neither.",
+     .advice = "read by no version, ignored: tokens are configured with producerAuthProvider and workerAuthProvider"},
+};
+
+constexpr Key kWebhooks[] = {
+    {.name = "webhookHmacSecret", .member = &Config::webhook_hmac_secret,
+     .help = "Key of the signatures on webhooks. After a leading `whsec_` it is base64, else its bytes. Empty: not signed.",
+     .default_note = "none", .secret = true},
+    {.name = "webhookSigningRequired", .member = &Config::webhook_signing_required,
+     .help = "Refuse to start without `webhookHmacSecret`."},
+    {.name = "webhookAllowedNetworks", .member = &Config::webhook_allowed_networks,
+     .help = "Networks in CIDR form that webhooks may reach although IANA does not list them as global, such as `10.1.0.0/16`. In the "
+             "variable they are separated by commas.",
+     .default_note = "none"},
+    {.name = "webhookPerHostConcurrency", .member = &Config::webhook_per_host_concurrency,
+     .help = "Deliveries under way to one host at the same time.", .min = 1, .max = 1024},
+    {.name = "webhookTimeoutSeconds", .member = &Config::webhook_timeout_seconds, .help = "Limit of one delivery.", .unit = "s",
+     .min = 1, .max = 300},
+    {.name = "resultWebhookMaxAttempts", .member = &Config::result_webhook_max_attempts,
+     .help = "Deliveries tried before one is kept as failed.", .min = 1, .max = 1000, .low_is_default = true},
+    {.name = "resultWebhookBaseBackoffSeconds", .member = &Config::result_webhook_base_backoff_seconds,
+     .help = "Wait after the first failed delivery; it doubles.", .unit = "s", .min = 1, .max = kYearSeconds, .low_is_default = true},
+    {.name = "resultWebhookMaxBackoffSeconds", .member = &Config::result_webhook_max_backoff_seconds,
+     .help = "Longest wait between two deliveries.", .unit = "s", .min = 1, .max = kYearSeconds, .low_is_default = true},
+    {.name = "subscriptionMinIntervalSeconds", .status = kLater, .type = kInt, .help = "Least time between two queue-ready webhooks.",
+     .advice = kSubscriptionsLater, .unit = "s"},
+    {.name = "subscriptionCleanupIntervalSeconds", .status = kLater, .type = kInt, .help = "Time between two sweeps of subscriptions.",
+     .advice = kSubscriptionsLater, .unit = "s"},
+    {.name = "webhookHandlers", .status = kIgnored, .type = kAny, .help = "From the reference's sample file; it is read by neither.",
+     .advice = kNoUse},
+};
+
+constexpr Key kHttp[] = {
+    {.name = "httpIoThreads", .member = &Config::http_io_threads, .help = "Threads that read requests and write answers.", .min = 1,
+     .max = 256},
+    {.name = "httpConnectionsMax", .member = &Config::http_connections_max, .help = "Open connections; further ones are closed at once.",
+     .min = 1, .max = 1'000'000},
+    {.name = "httpParkedPollsMax", .member = &Config::http_parked_polls_max,
+     .help = "Claims and result reads that may wait at the same time; past it they are answered 503 `overloaded`.", .min = 0,
+     .max = 1'000'000},
+    {.name = "httpHeaderBytesMax", .member = &Config::http_header_bytes_max, .help = "Request line and headers together.",
+     .unit = "bytes", .min = 1024, .max = 1 << 20},
+    {.name = "httpBodyBytesMax", .member = &Config::http_body_bytes_max, .help = "A request's body; past it 413.", .unit = "bytes",
+     .min = 1024, .max = 1 << 30},
+    {.name = "httpJsonDepthMax", .member = &Config::http_json_depth_max, .help = "Levels of a JSON body.", .min = 4, .max = 1024},
+    {.name = "httpHeaderTimeoutSeconds", .member = &Config::http_header_timeout_seconds,
+     .help = "From a request's first byte to the end of its headers.", .unit = "s", .min = 1, .max = 3600},
+    {.name = "httpBodyTimeoutSeconds", .member = &Config::http_body_timeout_seconds, .help = "From the end of the headers to that of the body.",
+     .unit = "s", .min = 1, .max = 3600},
+    {.name = "httpWriteTimeoutSeconds", .member = &Config::http_write_timeout_seconds,
+     .help = "For a client to take an answer.", .unit = "s", .min = 1, .max = 3600},
+    {.name = "httpIdleTimeoutSeconds", .member = &Config::http_idle_timeout_seconds,
+     .help = "A kept connection without a request is closed after this long.", .unit = "s", .min = 1, .max = 86'400},
+};
+
+constexpr Key kTracing[] = {
+    {.name = "tracingEnabled", .member = &TracingValues::enabled,
+     .help = "Make and export spans. Off, the context that came with a task is still kept and handed on.", .default_note = "`false`"},
+    {.name = "tracingServiceName", .member = &TracingValues::service_name,
+     .help = "`service.name` of the spans. `OTEL_SERVICE_NAME` comes between the variable and the file.", .default_note = "`codeq`"},
+    {.name = "tracingOtlpEndpoint", .member = &TracingValues::otlp_endpoint,
+     .help = "Where spans go, by OTLP over gRPC: `host:port` or a URL whose scheme decides on TLS. `OTEL_EXPORTER_OTLP_ENDPOINT` comes "
+             "between the variable and the file.",
+     .default_note = "`localhost:4317`"},
+    {.name = "tracingOtlpInsecure", .member = &TracingValues::otlp_insecure,
+     .help = "No TLS. `OTEL_EXPORTER_OTLP_INSECURE` comes between the variable and the file.", .default_note = "`false`"},
+    {.name = "tracingSampleRatio", .member = &TracingValues::sample_ratio,
+     .help = "Share of the traces begun here that are kept, 0 to 1. A trace that a caller sampled is always kept.", .default_note = "`1`"},
+};
+
+constexpr Key kRates[] = {
+    {.name = "rateLimit.producer.requestsPerMinute", .member = RateMember{&Config::rate_producer, &RateLimit::requests_per_minute},
+     .status = kLater, .help = "Creates of one token.", .advice = kRatesLater, .low_is_default = true},
+    {.name = "rateLimit.producer.burstSize", .member = RateMember{&Config::rate_producer, &RateLimit::burst}, .status = kLater,
+     .help = "Creates at once.", .advice = kRatesLater, .low_is_default = true},
+    {.name = "rateLimit.worker.requestsPerMinute", .member = RateMember{&Config::rate_worker, &RateLimit::requests_per_minute},
+     .status = kLater, .help = "Claims of one token.", .advice = kRatesLater, .low_is_default = true},
+    {.name = "rateLimit.worker.burstSize", .member = RateMember{&Config::rate_worker, &RateLimit::burst}, .status = kLater,
+     .help = "Claims at once.", .advice = kRatesLater, .low_is_default = true},
+    {.name = "rateLimit.webhook.requestsPerMinute", .member = RateMember{&Config::rate_webhook, &RateLimit::requests_per_minute},
+     .status = kLater, .help = "Deliveries to one address.", .advice = kRatesLater, .low_is_default = true},
+    {.name = "rateLimit.webhook.burstSize", .member = RateMember{&Config::rate_webhook, &RateLimit::burst}, .status = kLater,
+     .help = "Deliveries at once.", .advice = kRatesLater, .low_is_default = true},
+    {.name = "rateLimit.admin.requestsPerMinute", .member = RateMember{&Config::rate_admin, &RateLimit::requests_per_minute},
+     .status = kLater, .help = "Clean-ups of one token.", .advice = kRatesLater, .low_is_default = true},
+    {.name = "rateLimit.admin.burstSize", .member = RateMember{&Config::rate_admin, &RateLimit::burst}, .status = kLater,
+     .help = "Clean-ups at once.", .advice = kRatesLater, .low_is_default = true},
+};
+
+constexpr Key kStreams[] = {
+    {.name = "workerStreamAddr", .member = &Config::worker_stream_addr, .status = kLater, .help = "gRPC listener for workers, e.g. `:9091`.",
+     .advice = kStreamLater, .default_note = "off"},
+    {.name = "producerStreamAddr", .member = &Config::producer_stream_addr, .status = kLater,
+     .help = "gRPC listener for producers, e.g. `:9092`.", .advice = kStreamLater, .default_note = "off"},
+};
+
+constexpr Key kScale[] = {
+    {.name = "raft.enabled", .status = kRefused, .type = kBool, .help = "Replication.", .advice = kOneNode},
+    {.name = "raft.selfId", .status = kIgnored, .advice = kNoUse},
+    {.name = "raft.bindAddr", .status = kIgnored, .advice = kNoUse},
+    {.name = "raft.bootstrap", .status = kIgnored, .type = kBool, .advice = kNoUse},
+    {.name = "raft.peers", .status = kIgnored, .type = kAny, .advice = kNoUse},
+    {.name = "raft.muxEnabled", .status = kIgnored, .type = kBool, .advice = kNoUse},
+    {.name = "raft.peerHTTPAddrs", .status = kIgnored, .type = kAny, .advice = kNoUse},
+    {.name = "raft.heartbeatMS", .status = kIgnored, .type = kInt, .advice = kNoUse},
+    {.name = "raft.electionMS", .status = kIgnored, .type = kInt, .advice = kNoUse},
+    {.name = "raft.leaderLeaseMS", .status = kIgnored, .type = kInt, .advice = kNoUse},
+    {.name = "raft.commitMS", .status = kIgnored, .type = kInt, .advice = kNoUse},
+    {.name = "raft.applyTimeoutSeconds", .status = kIgnored, .type = kInt, .advice = kNoUse},
+    {.name = "raft.topicCatalogProtocol", .status = kIgnored, .advice = kNoUse},
+    {.name = "cluster.enabled", .status = kRefused, .type = kBool, .help = "Several nodes that forward to each other.", .advice = kOneNode},
+    {.name = "cluster.selfId", .status = kIgnored, .advice = kNoUse},
+    {.name = "cluster.grpcAddr", .status = kIgnored, .advice = kNoUse},
+    {.name = "cluster.nodes", .status = kIgnored, .type = kAny, .advice = kNoUse},
+    {.name = "sharding.enabled", .status = kRefused, .type = kBool, .help = "Queues spread over several Redis servers.", .advice = kOneNode},
+    {.name = "sharding.defaultShard", .status = kIgnored, .advice = kNoUse},
+    {.name = "sharding.commandMappings", .status = kIgnored, .type = kAny, .advice = kNoUse},
+    {.name = "sharding.tenantOverrides", .status = kIgnored, .type = kAny, .advice = kNoUse},
+    {.name = "sharding.backends", .status = kIgnored, .type = kAny, .advice = kNoUse, .secret = true},
+    {.name = "redisAddr", .status = kIgnored, .help = "Address of the reference's Redis.", .advice = kNoRedis},
+    {.name = "redisPassword", .status = kIgnored, .help = "Password of the reference's Redis.", .advice = kNoRedis,
+     .other_env = "KVROCKS_PASSWORD", .secret = true},
+};
+
+constexpr KeyGroup kGroups[] = {
+    {"Server", kServer},       {"Store", kStore},         {"Tasks", kTasks},
+    {"Who may", kAuth},        {"Webhooks", kWebhooks},   {"HTTP limits", kHttp},
+    {"Tracing", kTracing},     {"Rate limits", kRates},   {"Streams", kStreams},
+    {"Keys of the reference for several nodes and for Redis", kScale},
+};
+
+constexpr std::string_view kDurabilities[] = {"sync", "interval", "none"};
+constexpr std::string_view kCountings[] = {"delivery", "reference"};
+constexpr std::string_view kBackoffs[] = {"fixed", "linear", "exponential", "exp_equal_jitter", "exp_full_jitter"};
+constexpr std::string_view kLevels[] = {"debug", "info", "warn", "error"};
+constexpr std::string_view kFormats[] = {"json", "text"};
+
+template <class... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+const TracingValues& tracing_shown(const Config& config, bool from_env) {
+  return from_env ? config.tracing_env : config.tracing_file;
+}
+
+std::string as_text(bool value) { return value ? "true" : "false"; }
+std::string as_text(double value) { return fmt::format("{}", value); }
+std::string as_text(const std::string& value) { return value; }
+
+template <class T>
+std::string tracing_text(std::optional<T> TracingValues::*member, const Config& config) {
+  for (const bool env : {true, false}) {
+    if (const auto& value = tracing_shown(config, env).*member) return as_text(*value);
+  }
+  return "";
+}
+
+}  // namespace
+
+std::span<const KeyGroup> key_groups() { return kGroups; }
+
+const Key* find_key(std::string_view name) {
+  for (const KeyGroup& group : kGroups) {
+    for (const Key& key : group.keys) {
+      if (key.name == name) return &key;
+    }
+  }
+  return nullptr;
+}
+
+bool is_key_group(std::string_view name) {
+  for (const KeyGroup& group : kGroups) {
+    for (const Key& key : group.keys) {
+      if (key.name.size() > name.size() && key.name.starts_with(name) && key.name[name.size()] == '.') return true;
+    }
+  }
+  return false;
+}
+
+std::span<const std::string_view> key_names() {
+  static const std::vector<std::string_view> names = [] {
+    std::vector<std::string_view> all;
+    for (const KeyGroup& group : kGroups) {
+      for (const Key& key : group.keys) all.push_back(key.name);
+    }
+    return all;
+  }();
+  return names;
+}
+
+KeyType type_of(const Key& key) {
+  return std::visit(
+      Overloaded{
+          [&](std::monostate) { return key.type; },
+          [](bool Config::*) { return kBool; },
+          [](std::optional<bool> Config::*) { return kBool; },
+          [](std::optional<bool> TracingValues::*) { return kBool; },
+          [](std::int64_t Config::*) { return kInt; },
+          [](RateMember) { return kInt; },
+          [](std::optional<double> TracingValues::*) { return kFloat; },
+          [](std::string Config::*) { return kString; },
+          [](std::optional<std::string> TracingValues::*) { return kString; },
+          [](std::vector<std::string> Config::*) { return kList; },
+          [](JsonMember) { return kJson; },
+          [](auto) { return kChoice; },  // the enumerations
+      },
+      key.member);
+}
+
+std::string_view type_name(const Key& key) {
+  switch (type_of(key)) {
+    case kBool: return "true or false";
+    case kInt: return "integer";
+    case kFloat: return "number";
+    case kString: return "text";
+    case kChoice: return "one of";
+    case kList: return "list of text";
+    case kJson: return "mapping or JSON text";
+    case kAny: return "anything";
+  }
+  return "";
+}
+
+std::span<const std::string_view> choices_of(const Key& key) {
+  using Span = std::span<const std::string_view>;
+  return std::visit(Overloaded{
+                        [](Durability Config::*) { return Span(kDurabilities); },
+                        [](AttemptCounting Config::*) { return Span(kCountings); },
+                        [](Backoff Config::*) { return Span(kBackoffs); },
+                        [](LogLevel Config::*) { return Span(kLevels); },
+                        [](LogFormat Config::*) { return Span(kFormats); },
+                        [](auto) { return Span(); },
+                    },
+                    key.member);
+}
+
+std::string env_name(std::string_view key) {
+  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto lower = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  std::string out;
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    const char c = key[i];
+    if (c == '.') {
+      out += '_';
+      continue;
+    }
+    // A word begins at a capital after a small letter, and at the last capital of several: HTTP|Addrs.
+    const bool begins = upper(c) && i > 0 && (lower(key[i - 1]) || (upper(key[i - 1]) && i + 1 < key.size() && lower(key[i + 1])));
+    if (begins) out += '_';
+    out += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  return out;
+}
+
+std::string value_text(const Key& key, const Config& config) {
+  return std::visit(
+      Overloaded{
+          [](std::monostate) { return std::string(); },
+          [&](bool Config::*m) { return as_text(config.*m); },
+          [&](std::optional<bool> Config::*m) { return config.*m ? as_text(*(config.*m)) : std::string(); },
+          [&](std::int64_t Config::*m) { return std::to_string(config.*m); },
+          [&](RateMember m) { return std::to_string(config.*m.bucket.*m.number); },
+          [&](std::string Config::*m) { return config.*m; },
+          [&](JsonMember m) { return config.*m.text; },
+          [&](std::vector<std::string> Config::*m) { return fmt::format("{}", fmt::join(config.*m, ", ")); },
+          [&](std::optional<bool> TracingValues::*m) { return tracing_text(m, config); },
+          [&](std::optional<double> TracingValues::*m) { return tracing_text(m, config); },
+          [&](std::optional<std::string> TracingValues::*m) { return tracing_text(m, config); },
+          [&](auto m) { return std::string(choices_of(key)[static_cast<std::size_t>(config.*m)]); },
+      },
+      key.member);
+}
+
+std::string default_text(const Key& key) {
+  if (!key.default_note.empty()) return std::string(key.default_note);
+  if (std::holds_alternative<std::monostate>(key.member)) return "";
+  const std::string text = value_text(key, Config{});
+  return text.empty() ? "empty" : fmt::format("`{}`", text);
+}
+
+bool Config::is_dev() const {
+  std::string_view name = env;
+  const auto space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+  while (!name.empty() && space(name.front())) name.remove_prefix(1);
+  while (!name.empty() && space(name.back())) name.remove_suffix(1);
+  return name.size() == 3 && (name[0] | 0x20) == 'd' && (name[1] | 0x20) == 'e' && (name[2] | 0x20) == 'v';
+}
+
+}  // namespace codeq::app
