@@ -1,6 +1,6 @@
 # Compiler flags common to every room.
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual
-                    -Wformat=2 -Wimplicit-fallthrough -Werror=switch -fno-omit-frame-pointer)
+                    -Wformat=2 -Wimplicit-fallthrough -Wno-missing-field-initializers -Werror=switch -fno-omit-frame-pointer)
 if(CODEQ_WERROR)
   add_compile_options(-Werror)
 endif()

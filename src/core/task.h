@@ -21,6 +21,7 @@ inline constexpr int kPriorities = 10;  // 0..9, 9 first
 // Shared read-only by the partition, the answers under way and the span drafts; hence shared_ptr<const TaskInfo>.
 struct TaskInfo {
   TaskId id;
+  std::string id_text;          // to_string(id), made once
   std::string tenant;
   std::string command;          // as submitted
   std::string webhook;          // empty: none
@@ -31,6 +32,7 @@ struct TaskInfo {
   std::int64_t created_ns = 0;
   // The create span's context; with tracing off the received context as it is. `trace.span` may be invalid then.
   TraceContext trace;
+  SpanId create_span;           // the create event's span; trace.span.span_id where traced
   SpanId create_parent;         // the request span, in the same trace; invalid: a root
   bool traced = false;          // tracing was on at create: the broker's own spans exist and are handed out
   TraceId timeline_trace_id;    // trace.span.trace_id, or one of our own where nothing came in and tracing was off

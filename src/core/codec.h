@@ -1,0 +1,133 @@
+// The byte codec of log records: little-endian, varints, length-prefixed bytes.
+//
+// Shape    one `fields(io, record)` function per record serves both directions: Writer appends, Reader consumes
+// Errors   Reader never throws and never reads past its end; after the first bad field `ok()` is false and every
+//          further field is zero or empty
+// Source   varint: base-128, least significant group first, at most 10 bytes (as Protocol Buffers, "Base 128 Varints");
+//          signed integers are zigzag coded ("Signed Integers", same page)
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+namespace codeq::core {
+
+template <class T> concept Enum = std::is_enum_v<T>;
+
+class Writer {
+ public:
+  static constexpr bool kReading = false;
+  explicit Writer(std::string& out) : out_(out) {}
+
+  void operator()(std::uint64_t v) {
+    while (v >= 0x80) { out_.push_back(static_cast<char>(v | 0x80)); v >>= 7; }
+    out_.push_back(static_cast<char>(v));
+  }
+  void operator()(std::uint32_t v) { (*this)(std::uint64_t{v}); }
+  void operator()(std::uint16_t v) { (*this)(std::uint64_t{v}); }
+  void operator()(std::uint8_t v) { out_.push_back(static_cast<char>(v)); }
+  void operator()(bool v) { out_.push_back(v ? 1 : 0); }
+  void operator()(std::int64_t v) {
+    const auto u = static_cast<std::uint64_t>(v);
+    (*this)((u << 1) ^ (v < 0 ? ~std::uint64_t{0} : 0));
+  }
+  void operator()(int v) { (*this)(std::int64_t{v}); }
+  void operator()(const std::string& v) { bytes(v); }
+  void operator()(const std::shared_ptr<const std::string>& v) { bytes(v ? std::string_view(*v) : std::string_view()); }
+  template <std::size_t N> void operator()(const std::array<std::uint8_t, N>& v) {
+    out_.append(reinterpret_cast<const char*>(v.data()), N);
+  }
+  template <Enum E> void operator()(E v) { (*this)(static_cast<std::uint8_t>(v)); }
+
+ private:
+  void bytes(std::string_view v) { (*this)(std::uint64_t{v.size()}); out_.append(v); }
+  std::string& out_;
+};
+
+class Reader {
+ public:
+  static constexpr bool kReading = true;
+  explicit Reader(std::string_view in) : in_(in) {}
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool at_end() const { return in_.empty(); }
+  [[nodiscard]] std::size_t left() const { return in_.size(); }
+  void fail() { ok_ = false; in_ = {}; }
+
+  void operator()(std::uint64_t& v) {
+    v = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      if (in_.empty()) return fail();
+      const auto byte = static_cast<std::uint8_t>(in_.front());
+      in_.remove_prefix(1);
+      if (shift == 63 && byte > 1) { v = 0; return fail(); }
+      v |= std::uint64_t{byte & 0x7fU} << shift;
+      if (byte < 0x80) return;
+    }
+    v = 0;
+    fail();
+  }
+  void operator()(std::uint32_t& v) { narrow(v); }
+  void operator()(std::uint16_t& v) { narrow(v); }
+  void operator()(std::uint8_t& v) {
+    v = 0;
+    if (in_.empty()) return fail();
+    v = static_cast<std::uint8_t>(in_.front());
+    in_.remove_prefix(1);
+  }
+  void operator()(bool& v) {
+    std::uint8_t byte = 0;
+    (*this)(byte);
+    if (byte > 1) fail();
+    v = byte == 1;
+  }
+  void operator()(std::int64_t& v) {
+    std::uint64_t u = 0;
+    (*this)(u);
+    v = static_cast<std::int64_t>((u >> 1) ^ (~(u & 1) + 1));
+  }
+  void operator()(int& v) {
+    std::int64_t wide = 0;
+    (*this)(wide);
+    v = static_cast<int>(wide);
+    if (v != wide) { v = 0; fail(); }
+  }
+  void operator()(std::string& v) { v.assign(bytes()); }
+  void operator()(std::shared_ptr<const std::string>& v) { v = std::make_shared<const std::string>(bytes()); }
+  template <std::size_t N> void operator()(std::array<std::uint8_t, N>& v) {
+    if (in_.size() < N) { v = {}; return fail(); }
+    std::memcpy(v.data(), in_.data(), N);
+    in_.remove_prefix(N);
+  }
+  template <Enum E> void operator()(E& v) {
+    std::uint8_t byte = 0;
+    (*this)(byte);
+    v = static_cast<E>(byte);
+  }
+  std::string_view bytes() {
+    std::uint64_t size = 0;
+    (*this)(size);
+    if (!ok_ || size > in_.size()) { fail(); return {}; }
+    const auto taken = in_.substr(0, size);
+    in_.remove_prefix(size);
+    return taken;
+  }
+
+ private:
+  template <class T> void narrow(T& v) {
+    std::uint64_t wide = 0;
+    (*this)(wide);
+    v = static_cast<T>(wide);
+    if (v != wide) { v = 0; fail(); }
+  }
+  std::string_view in_;
+  bool ok_ = true;
+};
+
+}  // namespace codeq::core
