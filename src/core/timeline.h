@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/trace_context.h"
@@ -23,17 +24,19 @@ enum class RunOutcome : std::uint8_t { kCompleted = 1, kFailed, kNack, kAbandone
 
 struct Event {
   EventKind kind{};
-  std::uint8_t detail = 0;        // WaitCause on kQueued/kDelayed, RunOutcome on kRun, Status on kSubmitResult, 1 = delivered on kWebhook
+  std::uint8_t detail = 0;        // WaitCause on kQueued/kDelayed, RunOutcome on kRun, Status on kSubmitResult,
+                                  // 1 nack or 2 expiry on kDeadLetter, WebhookError on kWebhook
   std::uint32_t attempt = 0;      // delivery of the task; on kWebhook the delivery attempt of the webhook
   std::int64_t start_ns = 0;
   std::int64_t end_ns = 0;        // 0 while the commit that ends it is under way
-  SpanId span;
-  SpanId parent;                  // in the task's own trace
-  SpanContext request;            // link: the caller's request span
-  SpanId previous_claim;          // link, same trace: the claim of the attempt before
+  SpanId span{};
+  SpanId parent{};                // in the task's own trace
+  SpanContext request{};          // link: the caller's request span
+  SpanId previous_claim{};        // link, same trace: the claim of the attempt before
   std::int64_t value = 0;         // lease, extension or delay in seconds; HTTP status of a webhook answer (0: none)
-  std::shared_ptr<const std::string> worker;  // shared with the lease that it names
-  bool operator==(const Event&) const = default;
+  std::shared_ptr<const std::string> worker{};  // shared with the lease that it names
+  [[nodiscard]] std::string_view worker_text() const { return worker ? std::string_view(*worker) : std::string_view(); }
+  bool operator==(const Event& other) const;    // workers by their text: equal before and after a restart
 };
 
 inline constexpr std::size_t kEventsPerTask = 64;
@@ -48,10 +51,13 @@ class Timeline {
   [[nodiscard]] std::uint32_t dropped() const;
   template <class F> void each(F&& f) const {
     for (const auto& event : first_) f(event);
-    for (const auto& event : last_) f(event);
+    // Ordinal n lives at n % kHalf, so the oldest of a full ring stands where the next one will go.
+    const auto oldest = last_.size() < kHalf ? 0 : added_ % kHalf;
+    for (std::size_t i = 0; i < last_.size(); ++i) f(last_[(oldest + i) % kHalf]);
   }
 
  private:
+  static constexpr std::size_t kHalf = kEventsPerTask / 2;
   std::vector<Event> first_;
   std::vector<Event> last_;   // a ring of kEventsPerTask / 2, empty for nearly every task
   std::uint32_t added_ = 0;
