@@ -1,0 +1,10 @@
+"""The world around a broker under test. See README.md beside this folder."""
+
+from .api import BASE, Api
+from .backends import Receiver
+from .broker import Broker, Tokens
+from .context import Context
+from .net import Raw, exchange, free_port, request_bytes
+from .world import World
+
+__all__ = ["BASE", "Api", "Broker", "Context", "Raw", "Receiver", "Tokens", "World", "exchange", "free_port", "request_bytes"]
