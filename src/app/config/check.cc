@@ -45,7 +45,10 @@ void settle_store(LoadedConfig& loaded, Messages& wrong) {
     loaded.warnings.push_back(fmt::format("{}{} partitions asked for; this version runs one", where(loaded, "persistenceConfig.numShards"),
                                           config.num_shards));
   }
-  if (config.fsync_on_commit == false && !loaded.origins.contains("durability")) config.durability = Durability::kInterval;
+  if (config.fsync_on_commit == false && !loaded.origins.contains("durability")) {
+    config.durability = Durability::kInterval;
+    loaded.origins.emplace("durability", loaded.origins.at("persistenceConfig.fsyncOnCommit"));
+  }
 }
 
 void settle_auth(LoadedConfig& loaded, Messages& wrong, std::string_view kind, std::string& provider, const std::string& config) {

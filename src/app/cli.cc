@@ -1,0 +1,142 @@
+#include "app/cli.h"
+
+#include <array>
+#include <sstream>
+
+#include <CLI/CLI.hpp>
+
+#include "app/config/suggest.h"
+#include "app/exit_codes.h"
+
+namespace codeq::app {
+namespace {
+
+constexpr const char* kStatuses =
+    "Exit status: 0 ok, 1 wrong settings or another failure, 2 wrong command line, 70 internal error, 74 log I/O error,\n"
+    "75 disk full, 76 data folder damaged or not ours, 77 address cannot be listened on, 78 data folder in use.";
+
+void choose(CLI::App* command, Cli& cli, Command chosen) {
+  command->callback([&cli, chosen] { cli.command = chosen; });
+}
+
+void add_config_option(CLI::App* command, Cli& cli) {
+  command->add_option_function<std::string>("-c,--config", [&cli](const std::string& path) { cli.config_path = path; },
+                                            "YAML file with settings (else the one that CODEQ_CONFIG_PATH names)")
+      ->type_name("FILE");
+}
+
+void add_serve(CLI::App& app, Cli& cli) {
+  CLI::App* serve = app.add_subcommand("serve", "Run the broker");
+  add_config_option(serve, cli);
+  serve->footer(
+      "Settings come from the environment, else the file, else their defaults: see `codeq config check`.\n"
+      "SIGTERM or SIGINT stops it within 16 seconds; what was acknowledged is kept.");
+  choose(serve, cli, Command::kServe);
+}
+
+void add_dev(CLI::App& app, Cli& cli) {
+  CLI::App* dev = app.add_subcommand("dev", "Run a broker to try things out: no settings needed, tokens are printed");
+  dev->add_option("--data", cli.dev.data, "Data folder; kept for the next time")->type_name("DIR")->capture_default_str();
+  dev->add_option("--host", cli.dev.host, "Address to listen on")->type_name("IP")->capture_default_str();
+  dev->add_option("--port", cli.dev.port, "Port to listen on; 0: any free one")->check(CLI::Range(0, 65'535))->type_name("N")->capture_default_str();
+  dev->add_flag("--reset", cli.dev.reset, "Begin with an empty data folder");
+  dev->footer("Spans also go to OTEL_EXPORTER_OTLP_ENDPOINT when it is set. Webhooks to loopback addresses are allowed.");
+  choose(dev, cli, Command::kDev);
+}
+
+void add_demo(CLI::App& app, Cli& cli) {
+  CLI::App* demo = app.add_subcommand("demo", "Show one task's trace through a kill -9 and a retry");
+  demo->add_option("--data", cli.demo.data, "Folder to work in (default: a temporary one)")->type_name("DIR");
+  demo->add_flag("--keep", cli.demo.keep, "Leave the folder behind");
+  choose(demo, cli, Command::kDemo);
+}
+
+void add_bench(CLI::App& app, Cli& cli) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure a running broker");
+  bench->require_subcommand(1);
+  CLI::App* http = bench->add_subcommand("http", "Create, claim and complete tasks over HTTP; counts acknowledged results");
+  BenchOptions& options = cli.bench;
+  http->add_option("--url", options.url, "Base URL of the broker")->capture_default_str();
+  http->add_option("--producers", options.producers, "Connections that create")->check(CLI::Range(0, 10'000))->type_name("N")->capture_default_str();
+  http->add_option("--workers", options.workers, "Connections that claim and complete")->check(CLI::Range(0, 10'000))->type_name("N")->capture_default_str();
+  http->add_option("--duration", options.duration_seconds, "Time measured")->check(CLI::Range(0.1, 86'400.0))->type_name("SECONDS")->capture_default_str();
+  http->add_option("--warmup", options.warmup_seconds, "Time before, not counted")->check(CLI::Range(0.0, 3600.0))->type_name("SECONDS")->capture_default_str();
+  http->add_option("--payload-bytes", options.payload_bytes, "Size of a payload")->check(CLI::Range(2, 1 << 30))->type_name("N")->capture_default_str();
+  http->add_option("--rate", options.rate, "Creates a second over all producers; 0: as many as are answered")->check(CLI::Range(0.0, 1e9))->type_name("N")->capture_default_str();
+  http->add_option("--batch", options.batch, "Tasks per call; 1: the single calls")->check(CLI::Range(1, 100))->type_name("N")->capture_default_str();
+  http->add_option("--pipeline", options.pipeline, "Requests under way per connection")->check(CLI::Range(1, 1024))->type_name("N")->capture_default_str();
+  http->add_option("--command", options.command, "Command of the tasks")->type_name("NAME")->capture_default_str();
+  http->add_option("--producer-token", options.producer_token, "Bearer token to create with")->envname("CODEQ_PRODUCER_TOKEN")->type_name("TOKEN");
+  http->add_option("--worker-token", options.worker_token, "Bearer token to claim with")->envname("CODEQ_WORKER_TOKEN")->type_name("TOKEN");
+  http->add_option("--server-pid", options.server_pid, "Process whose CPU time is counted per task")->check(CLI::PositiveNumber)->type_name("PID");
+  http->add_flag("--json", options.json, "Print one JSON line");
+  choose(http, cli, Command::kBenchHttp);
+}
+
+void add_config(CLI::App& app, Cli& cli) {
+  CLI::App* config = app.add_subcommand("config", "Look at settings");
+  config->require_subcommand(1);
+  CLI::App* check = config->add_subcommand("check", "Print every value and where it comes from; status 1 if `serve` would refuse");
+  add_config_option(check, cli);
+  choose(check, cli, Command::kConfigCheck);
+  CLI::App* explain = config->add_subcommand("explain", "Say what a key means, its variable and its default");
+  explain->add_option("KEY", cli.key, "YAML key, or variable, or mapping such as `raft`")->required();
+  choose(explain, cli, Command::kConfigExplain);
+  CLI::App* docs = config->add_subcommand("docs", "Print docs/configuration.md");
+  choose(docs, cli, Command::kConfigDocs);
+}
+
+void add_receiver(CLI::App& app, Cli& cli) {
+  CLI::App* receiver = app.add_subcommand("otlp-receiver", "Receive spans over OTLP/gRPC and print them, for demos and tests");
+  receiver->group("");  // not in the list
+  receiver->add_option("--host", cli.receiver.host, "Address to listen on")->type_name("IP")->capture_default_str();
+  receiver->add_option("--port", cli.receiver.port, "Port to listen on; 0: any free one")->check(CLI::Range(0, 65'535))->type_name("N")->capture_default_str();
+  receiver->add_option("--out", cli.receiver.out, "File for one JSON span a line; -: stdout")->type_name("FILE")->capture_default_str();
+  choose(receiver, cli, Command::kOtlpReceiver);
+}
+
+// What to say of a first word that is no command; nothing where it is one, or an option.
+std::string unknown_command(const CLI::App& app, int argc, const char* const* argv) {
+  constexpr std::array<std::string_view, 6> kCommands{"serve", "dev", "demo", "bench", "config", "version"};
+  const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+  if (argc < 2 || argv[1][0] == '-' || !app.get_subcommands(is_named).empty()) return "";
+  const auto near = nearest(argv[1], kCommands);
+  return "unknown command `" + std::string(argv[1]) + "`" + (near ? "; did you mean `codeq " + std::string(*near) + "`?\n" : "; see `codeq --help`\n");
+}
+
+}  // namespace
+
+std::expected<Cli, CliExit> parse_cli(int argc, const char* const* argv) {
+  Cli cli;
+  CLI::App app{"CodeQ, a durable task broker that keeps one trace per task.", "codeq"};
+  app.require_subcommand(1);
+  bool version = false;
+  app.add_flag("--version", version, "Print the version and exit");
+  add_serve(app, cli);
+  add_dev(app, cli);
+  add_demo(app, cli);
+  add_bench(app, cli);
+  add_config(app, cli);
+  add_receiver(app, cli);
+  choose(app.add_subcommand("version", "Print the version"), cli, Command::kVersion);
+  // After the subcommands, which would inherit both.
+  app.set_help_all_flag("--help-all", "Print the help of all commands");
+  app.footer(kStatuses);
+  if (argc <= 1) return std::unexpected(CliExit{.status = kExitUsage, .out = "", .err = app.help()});
+  try {
+    app.parse(argc, argv);
+    return cli;
+  } catch (const CLI::ParseError& e) {
+    if (version) {
+      cli.command = Command::kVersion;
+      return cli;
+    }
+    std::ostringstream out, err;
+    const int status = app.exit(e, out, err);
+    if (status == 0) return std::unexpected(CliExit{.status = kExitOk, .out = out.str(), .err = ""});
+    const std::string unknown = unknown_command(app, argc, argv);
+    return std::unexpected(CliExit{.status = kExitUsage, .out = out.str(), .err = unknown.empty() ? err.str() : unknown});
+  }
+}
+
+}  // namespace codeq::app

@@ -1,0 +1,99 @@
+#include "app/cli.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "app/config_command.h"
+#include "app/exit_codes.h"
+
+namespace codeq::app {
+namespace {
+
+std::expected<Cli, CliExit> parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "codeq");
+  return parse_cli(static_cast<int>(words.size()), words.data());
+}
+
+TEST(Cli, EveryCommandIsRecognised) {
+  EXPECT_EQ(parse({"serve"})->command, Command::kServe);
+  EXPECT_EQ(parse({"dev"})->command, Command::kDev);
+  EXPECT_EQ(parse({"demo"})->command, Command::kDemo);
+  EXPECT_EQ(parse({"bench", "http"})->command, Command::kBenchHttp);
+  EXPECT_EQ(parse({"config", "check"})->command, Command::kConfigCheck);
+  EXPECT_EQ(parse({"config", "explain", "port"})->command, Command::kConfigExplain);
+  EXPECT_EQ(parse({"config", "docs"})->command, Command::kConfigDocs);
+  EXPECT_EQ(parse({"version"})->command, Command::kVersion);
+  EXPECT_EQ(parse({"--version"})->command, Command::kVersion);
+  EXPECT_EQ(parse({"otlp-receiver"})->command, Command::kOtlpReceiver);
+}
+
+TEST(Cli, OptionsReachTheirFields) {
+  EXPECT_EQ(parse({"serve", "--config", "x.yaml"})->config_path, "x.yaml");
+  EXPECT_EQ(parse({"serve"})->config_path, std::nullopt);
+  const auto dev = parse({"dev", "--data", "/tmp/d", "--port", "0", "--reset"});
+  ASSERT_TRUE(dev);
+  EXPECT_EQ(dev->dev.data, "/tmp/d");
+  EXPECT_EQ(dev->dev.port, 0);
+  EXPECT_TRUE(dev->dev.reset);
+  const auto bench = parse({"bench", "http", "--url", "http://h:1", "--workers", "8", "--rate", "1000", "--worker-token", "w", "--json"});
+  ASSERT_TRUE(bench);
+  EXPECT_EQ(bench->bench.url, "http://h:1");
+  EXPECT_EQ(bench->bench.workers, 8);
+  EXPECT_EQ(bench->bench.rate, 1000);
+  EXPECT_EQ(bench->bench.worker_token, "w");
+  EXPECT_TRUE(bench->bench.json);
+}
+
+TEST(Cli, HelpIsPrintedWithStatusZeroForEveryCommand) {
+  for (const auto& words : std::vector<std::vector<const char*>>{
+           {"--help"}, {"serve", "--help"}, {"dev", "--help"}, {"demo", "-h"}, {"bench", "--help"}, {"bench", "http", "--help"},
+           {"config", "--help"}, {"config", "check", "--help"}, {"config", "explain", "--help"}, {"version", "--help"}}) {
+    const auto help = parse(words);
+    ASSERT_FALSE(help) << words.front();
+    EXPECT_EQ(help.error().status, kExitOk);
+    EXPECT_NE(help.error().out.find("Usage"), std::string::npos) << help.error().out;
+  }
+}
+
+TEST(Cli, AWrongLineIsAUsageErrorThatSuggests) {
+  for (const auto& words : std::vector<std::vector<const char*>>{
+           {}, {"sevre"}, {"serve", "--nope"}, {"bench"}, {"config"}, {"config", "explain"}, {"dev", "--port", "70000"}, {"dev", "--port", "x"}}) {
+    const auto wrong = parse(words);
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(wrong.error().status, kExitUsage);
+    EXPECT_FALSE(wrong.error().err.empty());
+  }
+  EXPECT_NE(parse({"sevre"}).error().err.find("did you mean `codeq serve`?"), std::string::npos);
+}
+
+CliExit config(std::vector<const char*> words, const std::map<std::string, std::string>& env = {}) {
+  words.insert(words.begin(), "config");
+  const auto cli = parse(words);
+  EXPECT_TRUE(cli);
+  return run_config_command(*cli, [&env](const char* name) {
+    const auto found = env.find(name);
+    return found == env.end() ? nullptr : found->second.c_str();
+  });
+}
+
+TEST(ConfigCommand, CheckRefusesWhatServeWouldRefuse) {
+  EXPECT_EQ(config({"check"}).status, kExitConfig);
+  EXPECT_EQ(config({"check"}, {{"PORT", "x"}}).status, kExitConfig);
+  const CliExit no_token = config({"check"}, {{"PRODUCER_AUTH_PROVIDER", "static"}, {"PRODUCER_AUTH_CONFIG", "{}"}});
+  EXPECT_EQ(no_token.status, kExitConfig);
+  EXPECT_EQ(no_token.err, "[ERROR] init app: static auth: token is required\n");
+  const CliExit fine = config({"check"}, {{"PRODUCER_AUTH_PROVIDER", "static"}, {"PRODUCER_AUTH_CONFIG", R"({"token":"canary"})"}});
+  EXPECT_EQ(fine.status, kExitOk) << fine.err;
+  EXPECT_EQ(fine.out.find("canary"), std::string::npos);
+}
+
+TEST(ConfigCommand, ExplainAnswersOrSuggests) {
+  EXPECT_EQ(config({"explain", "port"}).status, kExitOk);
+  const CliExit unknown = config({"explain", "prot"});
+  EXPECT_EQ(unknown.status, kExitConfig);
+  EXPECT_NE(unknown.err.find("did you mean `port`?"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace codeq::app
