@@ -1,0 +1,238 @@
+#include "log/local/folder.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+#include "base/rng.h"
+
+namespace codeq::log::local {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kLockName = "lock";
+constexpr const char* kFormatName = "format";
+constexpr const char* kFormatTemporary = "format.tmp";
+constexpr const char* kSegmentTemporary = "segment.tmp";
+constexpr std::string_view kSegmentPrefix = "segment-";
+constexpr std::size_t kFillBytes = 1U << 20;
+
+std::string segment_name(std::uint64_t number) { return fmt::format("{}{:012}", kSegmentPrefix, number); }
+
+// The number in a segment's name; nothing for every name that we would not give.
+std::optional<std::uint64_t> segment_number(const std::string& name) {
+  if (!name.starts_with(kSegmentPrefix)) return std::nullopt;
+  std::uint64_t number = 0;
+  const char* const end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data() + kSegmentPrefix.size(), end, number);
+  if (parsed.ec != std::errc{} || parsed.ptr != end || number == 0 || segment_name(number) != name) return std::nullopt;
+  return number;
+}
+
+Result<std::vector<std::string>> names_in(const fs::path& path) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) names.push_back(it->path().filename().string());
+  if (error) return system_error(error.value(), fmt::format("cannot list the log folder {}", path.string()));
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool has(const std::vector<std::string>& names, std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); }
+
+// What a creation that a crash cut short can leave behind, before `format` arrives.
+bool is_unfinished_creation(const std::vector<std::string>& names) {
+  return std::all_of(names.begin(), names.end(), [](const std::string& name) {
+    return name == kLockName || name == kFormatTemporary || name == kSegmentTemporary || name == segment_name(1);
+  });
+}
+
+Result<void> make_folder(const fs::path& path, Disk& disk) {
+  std::error_code error;
+  const fs::path parent = fs::absolute(path, error).parent_path();
+  if (!error) fs::create_directories(parent, error);
+  if (error) return system_error(error.value(), fmt::format("cannot create the folder {}", parent.string()));
+  if (::mkdir(path.c_str(), 0700) != 0) {
+    if (errno == EEXIST) return {};
+    return system_error(errno, fmt::format("cannot create the log folder {}", path.string()));
+  }
+  const File above(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int failed = above ? sync_all(disk, above.fd()) : errno;
+  if (failed != 0) return system_error(failed, fmt::format("cannot sync the folder {}", parent.string()));
+  return {};
+}
+
+// Whether nothing but zeros follows the header, so that dropping the file loses nothing.
+Result<bool> holds_nothing(int fd, const std::string& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return system_error(errno, fmt::format("cannot read {}", path));
+  std::string bytes(kFillBytes, '\0');
+  for (off_t at = kSegmentHeaderBytes; at < status.st_size;) {
+    const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error(errno, fmt::format("cannot read {}", path));
+    if (got == 0) break;
+    if (std::string_view(bytes.data(), static_cast<std::size_t>(got)).find_first_not_of('\0') != std::string_view::npos) return false;
+    at += got;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string Folder::path_of(std::uint64_t segment) const { return path_of(segment_name(segment)); }
+
+Result<std::unique_ptr<Folder>> Folder::open(const fs::path& path, std::uint64_t first_segment_bytes, Disk& disk) {
+  CODEQ_TRY_VOID(make_folder(path, disk));
+  std::unique_ptr<Folder> folder(new Folder(path, disk));
+  folder->folder_ = File(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder->folder_) return system_error(errno, fmt::format("cannot open the log folder {}", path.string()));
+
+  // Whose folder is it? Asked before anything is written, the lock's file included.
+  CODEQ_TRY(const auto names, names_in(path));
+  if (has(names, kFormatName)) {
+    CODEQ_TRY_VOID(folder->load_format());
+  } else if (!is_unfinished_creation(names)) {
+    if (std::any_of(names.begin(), names.end(), [](const auto& name) { return segment_number(name).has_value(); })) {
+      return fail(Code::kCorrupt, fmt::format("{} is missing, but the log folder has segments: it was left untouched", folder->path_of(kFormatName)));
+    }
+    return fail(Code::kInvalidArgument, fmt::format("the folder {} is not empty and holds no log of ours: it was left untouched", path.string()));
+  }
+
+  folder->lock_ = File(::openat(folder->folder_.fd(), kLockName, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!folder->lock_) return system_error(errno, fmt::format("cannot open {}", folder->path_of(kLockName)));
+  if (::flock(folder->lock_.fd(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return fail(Code::kUnavailable, fmt::format("the log folder {} is already in use by another process", path.string()));
+    return system_error(errno, fmt::format("cannot lock {}", folder->path_of(kLockName)));
+  }
+  SystemRng rng;
+  folder->incarnation_ = rng.next();
+  CODEQ_TRY_VOID(folder->load_or_create(first_segment_bytes));
+  return folder;
+}
+
+Result<void> Folder::load_or_create(std::uint64_t first_segment_bytes) {
+  CODEQ_TRY(auto names, names_in(path_));  // again: another process may have been here before we held the lock
+  if (!has(names, kFormatName)) {
+    CODEQ_TRY_VOID(create(names, first_segment_bytes));
+    CODEQ_TRY(names, names_in(path_));
+  }
+  CODEQ_TRY_VOID(load_format());
+  for (const char* leftover : {kFormatTemporary, kSegmentTemporary}) {
+    if (has(names, leftover) && ::unlinkat(folder_.fd(), leftover, 0) != 0) return system_error(errno, fmt::format("cannot remove {}", path_of(leftover)));
+  }
+  return list_segments(names);
+}
+
+Result<void> Folder::create(const std::vector<std::string>& names, std::uint64_t first_segment_bytes) {
+  if (has(names, segment_name(1))) {
+    const File first(::openat(folder_.fd(), segment_name(1).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!first) return system_error(errno, fmt::format("cannot open {}", path_of(1)));
+    CODEQ_TRY(const bool nothing, holds_nothing(first.fd(), path_of(1)));
+    if (!nothing) return fail(Code::kCorrupt, fmt::format("{} is missing, but {} holds records: it was left untouched", path_of(kFormatName), path_of(1)));
+  }
+  SystemRng rng;
+  for (std::size_t at = 0; at < id_.size(); at += 8) {
+    const std::uint64_t draw = rng.next();
+    std::memcpy(id_.data() + at, &draw, 8);
+  }
+  CODEQ_TRY([[maybe_unused]] const SegmentFile first, create_segment(1, first_segment_bytes));
+  // Last of all, so that a folder with `format` is a whole one.
+  File file(::openat(folder_.fd(), kFormatTemporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return system_error(errno, fmt::format("cannot create {}", path_of(kFormatTemporary)));
+  const auto bytes = encode_format_file(id_);
+  const int failed = write_all(disk_, file.fd(), std::string_view(bytes.data(), bytes.size()), 0);
+  if (failed != 0) return system_error(failed, fmt::format("cannot write {}", path_of(kFormatTemporary)));
+  return put_in_place(std::move(file), kFormatTemporary, kFormatName);
+}
+
+Result<void> Folder::load_format() {
+  const File file(::openat(folder_.fd(), kFormatName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return system_error(errno, fmt::format("cannot open {}", path_of(kFormatName)));
+  struct stat status {};
+  if (::fstat(file.fd(), &status) != 0) return system_error(errno, fmt::format("cannot read {}", path_of(kFormatName)));
+  std::array<char, 2 * kFormatFileBytes> bytes{};  // larger than the file may be, so that a longer one is seen
+  const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(status.st_size), bytes.size());
+  if (const int failed = read_all(file.fd(), bytes.data(), size); failed != 0) return system_error(failed, fmt::format("cannot read {}", path_of(kFormatName)));
+  const auto format = parse_format_file({bytes.data(), size});
+  if (!format) {
+    return fail(Code::kCorrupt, fmt::format("{}, byte 0: these {} bytes are not the format file of a log, or are damaged: the folder was left untouched",
+                                            path_of(kFormatName), status.st_size));
+  }
+  if (format->version != kFormatVersion) {
+    return fail(Code::kInvalidArgument, fmt::format("{}, byte 8: the log has format {}, this program knows format {}: the folder was left untouched",
+                                                    path_of(kFormatName), format->version, kFormatVersion));
+  }
+  id_ = format->folder;
+  return {};
+}
+
+Result<void> Folder::list_segments(const std::vector<std::string>& names) {
+  segments_.clear();
+  for (const std::string& name : names) {  // sorted, and so by number as long as twelve digits are enough
+    const auto number = segment_number(name);
+    if (!number) continue;
+    const std::uint64_t expected = segments_.size() + 1;
+    if (*number != expected) return fail(Code::kCorrupt, fmt::format("{}, byte 0: the file is missing, but {} is there", path_of(expected), path_of(name)));
+    struct stat status {};
+    if (::fstatat(folder_.fd(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return system_error(errno, fmt::format("cannot read {}", path_of(name)));
+    segments_.push_back({*number, static_cast<std::uint64_t>(status.st_size)});
+  }
+  if (segments_.empty()) return fail(Code::kCorrupt, fmt::format("{}, byte 0: the file is missing", path_of(1)));
+  return {};
+}
+
+Result<File> Folder::open_segment(const SegmentFile& segment) const {
+  const std::string path = path_of(segment.number);
+  File file(::openat(folder_.fd(), segment_name(segment.number).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return system_error(errno, fmt::format("cannot open {}", path));
+  std::array<char, kSegmentHeaderBytes> header{};
+  const auto size = std::min<std::uint64_t>(segment.bytes, header.size());
+  if (const int failed = read_all(file.fd(), header.data(), size); failed != 0) return system_error(failed, fmt::format("cannot read {}", path));
+  const auto bytes = parse_segment_header({header.data(), size}, {id_, segment.number});
+  if (!bytes) return fail(Code::kCorrupt, fmt::format("{}, byte 0: this is not the header of segment {} of this log, or it is damaged", path, segment.number));
+  if (*bytes != segment.bytes) {
+    return fail(Code::kCorrupt, fmt::format("{}, byte {}: the file ends here, its header says {} bytes", path, segment.bytes, *bytes));
+  }
+  return file;
+}
+
+Result<SegmentFile> Folder::create_segment(std::uint64_t number, std::uint64_t bytes, const std::stop_token& stop) {
+  File file(::openat(folder_.fd(), kSegmentTemporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return system_error(errno, fmt::format("cannot create {}", path_of(kSegmentTemporary)));
+  // Synced piece by piece: one sync of it all would hold up the appends that share the disk.
+  const std::string zeros(std::min<std::uint64_t>(kFillBytes, bytes), '\0');
+  const auto header = encode_segment_header({id_, number}, bytes, incarnation_);
+  int failed = 0;
+  for (std::uint64_t at = 0; failed == 0 && !stop.stop_requested() && at < bytes; at += zeros.size()) {
+    failed = write_all(disk_, file.fd(), std::string_view(zeros).substr(0, std::min<std::uint64_t>(zeros.size(), bytes - at)), at);
+    if (failed == 0 && at == 0) failed = write_all(disk_, file.fd(), std::string_view(header.data(), header.size()), 0);
+    if (failed == 0) failed = sync_data(disk_, file.fd());
+  }
+  if (failed != 0 || stop.stop_requested()) {
+    ::unlinkat(folder_.fd(), kSegmentTemporary, 0);  // gives its room back
+    if (failed == 0) return fail(Code::kUnavailable, "the log is closing");
+    return system_error(failed, fmt::format("cannot prepare {} with {} bytes", path_of(number), bytes));
+  }
+  CODEQ_TRY_VOID(put_in_place(std::move(file), kSegmentTemporary, segment_name(number)));
+  return SegmentFile{number, bytes};
+}
+
+Result<void> Folder::put_in_place(File file, const char* temporary, const std::string& name) {
+  int failed = sync_all(disk_, file.fd());
+  if (failed == 0 && ::renameat(folder_.fd(), temporary, folder_.fd(), name.c_str()) != 0) failed = errno;
+  if (failed == 0) failed = sync_all(disk_, folder_.fd());
+  if (failed != 0) return system_error(failed, fmt::format("cannot put {} in place", path_of(name)));
+  return {};
+}
+
+}  // namespace codeq::log::local

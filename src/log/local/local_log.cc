@@ -1,0 +1,230 @@
+#include "log/local/local_log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "log/local/crc32c.h"
+#include "log/local/recovery.h"
+
+namespace codeq::log {
+
+using namespace local;  // the insides of this class, and nobody else's
+
+namespace {
+
+constexpr std::uint64_t kGrowth = 8;
+constexpr std::uint64_t kFirstSegmentBytesMin = kSegmentHeaderBytes + 2 * kEntryHeaderBytes;
+
+Result<void> check(const LocalLogOptions& options) {
+  if (options.folder.empty()) return fail(Code::kInvalidArgument, "the log needs a folder");
+  if (options.first_segment_bytes < kFirstSegmentBytesMin || options.segment_bytes < options.first_segment_bytes ||
+      options.segment_bytes > kSegmentBytesMax / 2 || options.group_bytes_max > kSegmentBytesMax / 2) {
+    return fail(Code::kInvalidArgument,
+                fmt::format("log segments of {} to {} bytes with groups of at most {} bytes: outside what the format can hold",
+                            options.first_segment_bytes, options.segment_bytes, options.group_bytes_max));
+  }
+  if (options.durability == LocalLogOptions::Durability::kInterval && options.interval.count() < 1) {
+    return fail(Code::kInvalidArgument, "the log's sync interval must be at least 1 ms");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<LocalLog>> LocalLog::open(LocalLogOptions options) {
+  CODEQ_TRY_VOID(check(options));
+  options.first_segment_bytes = aligned(options.first_segment_bytes);
+  options.segment_bytes = aligned(options.segment_bytes);
+  Disk& disk = options.disk != nullptr ? *options.disk : Disk::real();
+  CODEQ_TRY(auto folder, Folder::open(options.folder, options.first_segment_bytes, disk));
+  return std::unique_ptr<LocalLog>(new LocalLog(std::move(options), disk, std::move(folder)));
+}
+
+LocalLog::LocalLog(LocalLogOptions options, Disk& disk, std::unique_ptr<Folder> folder)
+    : options_(std::move(options)), disk_(disk), folder_(std::move(folder)) {}
+
+LocalLog::~LocalLog() {
+  preparer_ = {};  // asks it to stop and waits
+  syncer_ = {};
+  if (replayed_ && !is_broken_.load() && sync()) static_cast<void>(mark_durable());
+}
+
+Result<void> LocalLog::replay(const Visit& visit) {
+  CODEQ_TRY_VOID(refuse_if_broken());
+  if (replayed_) return broken({Code::kInternal, "the log is replayed twice"});
+  auto recovered = recover(*folder_, disk_, visit);
+  if (!recovered) return broken(std::move(recovered).error());
+
+  const auto& segments = folder_->segments();
+  position_ = recovered->position;
+  segment_ = segments[recovered->index];
+  offset_ = recovered->offset;
+  file_ = std::move(recovered->file);
+  spares_.assign(segments.begin() + static_cast<std::ptrdiff_t>(recovered->index) + 1, segments.end());
+  written_ = durable_ = position_.group;  // recovery has synced what it kept
+  replayed_ = true;
+  CODEQ_TRY_VOID(mark_durable());
+
+  preparer_ = std::jthread([this](const std::stop_token& stop) { prepare_segments(stop); });
+  want_segment(segment_.number + 1);
+  if (options_.durability == LocalLogOptions::Durability::kInterval) {
+    syncer_ = std::jthread([this](const std::stop_token& stop) { sync_every_interval(stop); });
+  }
+  return {};
+}
+
+Result<std::uint64_t> LocalLog::append(std::string_view records) {
+  if (!replayed_) CODEQ_TRY_VOID(replay([](std::uint64_t, std::string_view) { return Result<void>{}; }));
+  CODEQ_TRY_VOID(refuse_if_broken());
+  if (records.size() > options_.group_bytes_max) {
+    return fail(Code::kInvalidArgument, fmt::format("a log group of {} bytes is over the bound of {}", records.size(), options_.group_bytes_max));
+  }
+  const std::uint64_t needed = entry_bytes(records.size()) + kEntryHeaderBytes;  // a mark must find room behind it
+  if (segment_.bytes - offset_ < needed) CODEQ_TRY_VOID(go_to_next_segment(needed));
+  CODEQ_TRY_VOID(write_entry(EntryKind::kGroup, records));
+  written_.store(position_.group, std::memory_order_release);
+  if (options_.durability == LocalLogOptions::Durability::kSync) CODEQ_TRY_VOID(sync_active());
+  return position_.group;
+}
+
+Result<void> LocalLog::write_entry(EntryKind kind, std::string_view payload) {
+  static constexpr std::array<char, 8> kPadding{};
+  const EntryHeader header{
+      .kind = kind,
+      .group = position_.group + (kind == EntryKind::kGroup ? 1 : 0),
+      .durable = durable_.load(std::memory_order_acquire),
+      .incarnation = folder_->incarnation(),
+      .offset = static_cast<std::uint32_t>(offset_),
+      .payload_bytes = static_cast<std::uint32_t>(payload.size()),
+      .payload_crc = crc32c(payload),
+      .chain = position_.chain,
+  };
+  std::array<char, kEntryHeaderBytes> bytes{};
+  const std::uint32_t crc = encode_entry_header(header, {folder_->id(), segment_.number}, bytes);
+  const std::uint64_t end = offset_ + entry_bytes(payload.size());
+  const std::size_t padding = end - offset_ - kEntryHeaderBytes - payload.size();
+  // iovec serves reads too and so has no const; pwritev does not write through it.
+  std::array<iovec, 3> parts{{{bytes.data(), bytes.size()},
+                              {const_cast<char*>(payload.data()), payload.size()},
+                              {const_cast<char*>(kPadding.data()), padding}}};
+  if (const int failed = write_all(disk_, file_.fd(), parts, offset_); failed != 0) {
+    return broken(system_error(failed, fmt::format("cannot write {}, byte {}", folder_->path_of(segment_.number), offset_)).error());
+  }
+  position_ = {header.group, header.durable, crc, kind == EntryKind::kMark && header.durable == header.group};
+  offset_ = end;
+  return {};
+}
+
+// Says on disk that the last group is durable, as the next group's header would.
+Result<void> LocalLog::mark_durable() {
+  if (position_.group == 0 || position_.marked) return {};
+  CHECK(segment_.bytes - offset_ >= kEntryHeaderBytes);
+  CODEQ_TRY_VOID(write_entry(EntryKind::kMark, {}));
+  if (const int failed = sync_data(disk_, file_.fd()); failed != 0) {
+    return broken(system_error(failed, fmt::format("cannot sync {}", folder_->path_of(segment_.number))).error());
+  }
+  return {};
+}
+
+Result<void> LocalLog::sync() {
+  CODEQ_TRY_VOID(refuse_if_broken());
+  return sync_active();
+}
+
+Result<void> LocalLog::sync_active() {
+  const std::lock_guard lock(sync_mutex_);
+  CODEQ_TRY_VOID(refuse_if_broken());  // another thread's sync may have failed while we waited
+  const std::uint64_t target = written_.load(std::memory_order_acquire);
+  if (durable_.load(std::memory_order_acquire) >= target) return {};
+  // One try: after a failed sync the system may call lost pages clean, and a second sync would lie.
+  if (const int failed = sync_data(disk_, file_.fd()); failed != 0) {
+    return broken(system_error(failed, fmt::format("cannot sync the log folder {}", options_.folder.string())).error());
+  }
+  durable_.store(target, std::memory_order_release);
+  return {};
+}
+
+Result<void> LocalLog::go_to_next_segment(std::uint64_t needed) {
+  CODEQ_TRY_VOID(sync_active());  // so a sync of the active segment is always a sync of everything
+  auto next = take_segment(segment_.number + 1, kSegmentHeaderBytes + needed);
+  if (!next) return broken(std::move(next).error());
+  auto file = folder_->open_segment(*next);
+  if (!file) return broken(std::move(file).error());
+  {
+    const std::lock_guard lock(sync_mutex_);
+    file_ = *std::move(file);
+  }
+  segment_ = *next;
+  offset_ = kSegmentHeaderBytes;
+  want_segment(segment_.number + 1);
+  return {};
+}
+
+Result<SegmentFile> LocalLog::take_segment(std::uint64_t number, std::uint64_t bytes_min) {
+  std::unique_lock lock(prepare_mutex_);
+  wanted_ = 0;
+  prepare_changed_.wait(lock, [this] { return !preparing_; });  // it began earlier, so it ends earlier than we would
+  if (!spares_.empty() && spares_.front().number == number) {
+    const SegmentFile spare = spares_.front();
+    spares_.erase(spares_.begin());
+    if (spare.bytes >= bytes_min) return spare;
+  }
+  lock.unlock();
+  return folder_->create_segment(number, std::max(usual_bytes(number), aligned(bytes_min)));
+}
+
+std::uint64_t LocalLog::usual_bytes(std::uint64_t segment) const {
+  std::uint64_t bytes = options_.first_segment_bytes;
+  for (std::uint64_t i = 1; i < segment && bytes < options_.segment_bytes; ++i) bytes *= kGrowth;
+  return std::min(bytes, options_.segment_bytes);
+}
+
+void LocalLog::want_segment(std::uint64_t number) {
+  const std::lock_guard lock(prepare_mutex_);
+  if (!spares_.empty()) return;
+  wanted_ = number;
+  prepare_changed_.notify_all();
+}
+
+void LocalLog::prepare_segments(const std::stop_token& stop) {
+  std::unique_lock lock(prepare_mutex_);
+  while (true) {
+    prepare_changed_.wait(lock, stop, [this] { return wanted_ != 0; });
+    if (stop.stop_requested()) return;
+    const std::uint64_t number = std::exchange(wanted_, 0);
+    preparing_ = true;
+    lock.unlock();
+    const auto created = folder_->create_segment(number, usual_bytes(number), stop);
+    lock.lock();
+    preparing_ = false;
+    // A failure is not the log's end: there may be room by the time an append needs the segment, and it says so if not.
+    if (created) spares_.push_back(*created);
+    prepare_changed_.notify_all();
+  }
+}
+
+void LocalLog::sync_every_interval(const std::stop_token& stop) {
+  std::mutex never_contended;
+  std::unique_lock lock(never_contended);
+  while (!stop.stop_requested() && !is_broken_.load()) {
+    interval_changed_.wait_for(lock, stop, options_.interval, [] { return false; });
+    static_cast<void>(sync_active());  // an error stays with the log: the next append answers it
+  }
+}
+
+Result<void> LocalLog::refuse_if_broken() const {
+  if (!is_broken_.load(std::memory_order_acquire)) [[likely]] return {};
+  const std::lock_guard lock(error_mutex_);
+  return std::unexpected<Error>(*error_);
+}
+
+std::unexpected<Error> LocalLog::broken(Error error) {
+  const std::lock_guard lock(error_mutex_);
+  if (!error_) error_ = std::move(error);
+  is_broken_.store(true, std::memory_order_release);
+  return std::unexpected<Error>(*error_);
+}
+
+}  // namespace codeq::log
