@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -19,6 +20,7 @@ namespace {
 using Values = std::map<std::string, Written, std::less<>>;
 using Messages = std::vector<std::string>;
 
+constexpr std::size_t kComplaintsMax = 20;  // said in full; a file of nonsense shall not make a message as long
 constexpr std::string_view kStoreKey = "persistenceConfig";
 
 const char* variable(const GetEnv& getenv, const std::string& name) {
@@ -34,7 +36,8 @@ std::string unknown_key(std::string_view where, std::string_view name) {
       if (dot != std::string_view::npos && known.substr(dot + 1) == name) near = known;
     }
   }
-  return fmt::format("{}: unknown key `{}`{}", where, name, near ? fmt::format("; did you mean `{}`?", *near) : "");
+  constexpr std::size_t kShownMax = 80;
+  return fmt::format("{}: unknown key `{}`{}", where, name.substr(0, kShownMax), near ? fmt::format("; did you mean `{}`?", *near) : "");
 }
 
 // Sorts a mapping's leaves by their dotted names.
@@ -55,7 +58,7 @@ class Collector {
     const Key* key = find_key(name);
     const bool group = is_key_group(name);
     if (key == nullptr && !group) {
-      wrong_.push_back(unknown_key(where, name));
+      wrong_.push_back(wrong_.size() < kComplaintsMax ? unknown_key(where, name) : "");
     } else if (const auto [seen, fresh] = seen_.emplace(name, where); !fresh) {
       wrong_.push_back(fmt::format("{}: `{}` is given twice, first at {}", where, name, seen->second));
     } else if (value.kind == Tree::Kind::kNull) {
@@ -151,6 +154,13 @@ void apply(const Values& values, LoadedConfig& loaded, Messages& wrong) {
   }
 }
 
+std::string joined(const Messages& wrong) {
+  const std::size_t shown = std::min(wrong.size(), kComplaintsMax);
+  std::string all = fmt::format("{}", fmt::join(wrong.begin(), wrong.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
+  if (shown < wrong.size()) all += fmt::format("; and {} more", wrong.size() - shown);
+  return all;
+}
+
 Result<std::string> read_file(const std::string& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0) {
@@ -187,9 +197,7 @@ Result<LoadedConfig> load_config_text(std::string_view yaml, std::string file, c
   add_environment(getenv, values, wrong);
   apply(values, loaded, wrong);
   settle(loaded, wrong);
-  if (!wrong.empty()) {
-    return fail(Code::kInvalidArgument, fmt::format("invalid config: config validation failed: {}", fmt::join(wrong, "; ")));
-  }
+  if (!wrong.empty()) return fail(Code::kInvalidArgument, "invalid config: config validation failed: " + joined(wrong));
   return loaded;
 }
 

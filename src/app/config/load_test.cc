@@ -153,6 +153,15 @@ TEST(Config, AllThatIsWrongIsSaidAtOnce) {
   EXPECT_SAYS(all, "env HTTP_IO_THREADS: `httpIoThreads`: 0 is outside 1..256");
 }
 
+TEST(Config, AFileOfNonsenseGetsAShortAnswer) {
+  std::string file;
+  for (int i = 0; i < 50'000; ++i) file += "key" + std::to_string(i) + ": 1\n";
+  const std::string answer = why(file);
+  EXPECT_SAYS(answer, "; and 49980 more");
+  EXPECT_LT(answer.size(), 4000U);
+  EXPECT_LT(why(std::string(100'000, 'k') + ": 1").size(), 1000U);
+}
+
 TEST(Config, AKeyGivenTwiceIsRefused) {
   EXPECT_SAYS(why("port: 1\nenv: a\nport: 2"), "c.yaml:3: `port` is given twice, first at c.yaml:1");
 }
