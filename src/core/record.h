@@ -27,7 +27,7 @@ struct CreateRecord {
   std::uint16_t partition = 0;
   std::string tenant, command, webhook, idempotency_key;
   std::shared_ptr<const std::string> payload;
-  std::uint64_t content_hash = 0, content_hash_high = 0;  // XXH3-128 over command, 0x00, payload; only with a key
+  std::uint64_t content_hash = 0, content_hash_high = 0;  // XXH3-128 of the payload, seeded with XXH3-64 of the command; with a key only
   int priority = 0;
   std::uint32_t max_attempts = 5;
   TraceContext trace;                 // see TaskInfo::trace

@@ -1,0 +1,92 @@
+#include "services/committer.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "services/task_spans.h"
+
+namespace codeq::services {
+
+void Group::append(Group&& next) {
+  records += next.records;
+  upto = std::max(upto, next.upto);
+  answers.insert(answers.end(), std::make_move_iterator(next.answers.begin()), std::make_move_iterator(next.answers.end()));
+  spans.insert(spans.end(), std::make_move_iterator(next.spans.begin()), std::make_move_iterator(next.spans.end()));
+}
+
+Committer::Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, OnFailure on_failure)
+    : log_(log), clock_(clock), tracer_(tracer), on_failure_(std::move(on_failure)), thread_([this] { run(); }) {}
+
+Committer::~Committer() { stop(); }
+
+void Committer::offer(Group&& group) {
+  std::unique_lock lock(mutex_);
+  taken_.wait(lock, [&] { return slot_.records.size() < kSlotBytesMax && slot_.answers.size() < kSlotAnswersMax; });
+  if (slot_.empty()) slot_ = std::move(group);
+  else slot_.append(std::move(group));
+  lock.unlock();
+  offered_.notify_one();
+}
+
+bool Committer::idle() {
+  const std::scoped_lock lock(mutex_);
+  return !writing_ && slot_.empty();
+}
+
+std::vector<Durable> Committer::take_durable() {
+  const std::scoped_lock lock(mutex_);
+  return std::exchange(durable_, {});
+}
+
+void Committer::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  offered_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+CommitStats Committer::stats() {
+  const std::scoped_lock lock(mutex_);
+  return stats_;
+}
+
+void Committer::run() {
+  Group group;
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      writing_ = false;
+      offered_.wait(lock, [&] { return stopping_ || !slot_.empty(); });
+      if (slot_.empty()) return;
+      group = std::exchange(slot_, {});
+      writing_ = true;
+    }
+    taken_.notify_one();
+    auto durable_ns = clock_.now_ns();
+    if (!group.records.empty()) {
+      if (auto appended = log_.append(group.records); !appended) return on_failure_(appended.error());
+      durable_ns = clock_.now_ns();  // one reading for the timeline and the exported spans, so that they agree
+      const std::scoped_lock lock(mutex_);
+      durable_.push_back({.upto = group.upto, .time_ns = durable_ns});
+      ++stats_.groups;
+      stats_.bytes += group.records.size();
+    }
+    for (auto& answer : group.answers) answer();
+    observe::Span span;
+    for (auto& draft : group.spans) {
+      if (draft.replay) {
+        to_replay_span(*draft.info, draft.context, draft.event.parent, draft.tracestate, draft.event.start_ns, durable_ns, span);
+      } else {
+        to_span(*draft.info, draft.event, span);
+        if (span.end_ns == 0) span.end_ns = std::max(durable_ns, span.start_ns);
+      }
+      tracer_.record(span);
+    }
+    group = {};
+  }
+}
+
+}  // namespace codeq::services

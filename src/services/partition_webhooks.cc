@@ -1,0 +1,135 @@
+// The outbox's side of a partition: what is due becomes a job for the sender, what came of it becomes a record.
+#include <utility>
+
+#include "core/json_scan.h"
+#include "core/rfc3339.h"
+#include "services/partition.h"
+#include "services/task_spans.h"
+
+namespace codeq::services {
+namespace {
+
+core::WebhookError classify(const WebhookOutcome& outcome) {
+  if (outcome.delivered()) return core::WebhookError::kNone;
+  if (outcome.http_status != 0) return core::WebhookError::kStatus;
+  if (outcome.error == "timeout") return core::WebhookError::kTimeout;
+  if (outcome.error == "connect") return core::WebhookError::kConnect;
+  if (outcome.error == "dns") return core::WebhookError::kDns;
+  if (outcome.error == "tls") return core::WebhookError::kTls;
+  if (outcome.error == "refused-address") return core::WebhookError::kRefusedAddress;
+  if (outcome.error == "bad-url") return core::WebhookError::kBadUrl;
+  return core::WebhookError::kIo;
+}
+
+// The reference's body (docs/webhooks.md): result, error and artifacts are always there.
+std::string body_of(const core::TaskInfo& info, const core::TaskResult& result, int zone_offset_seconds) {
+  std::string out = R"({"taskId":")" + info.id_text + R"(","eventType":)";
+  core::append_json_string(out, info.command);
+  out += result.status == core::Status::kCompleted ? R"(,"status":"COMPLETED","result":)" : R"(,"status":"FAILED","result":)";
+  out += result.result_json.empty() ? "null" : result.result_json;
+  out += R"(,"error":)";
+  core::append_json_string(out, result.error);
+  out += R"(,"artifacts":)";
+  if (result.artifacts.empty()) {
+    out += "null";
+  } else {
+    out += '[';
+    for (const auto& artifact : result.artifacts) {
+      out += &artifact == result.artifacts.data() ? R"({"name":)" : R"(,{"name":)";
+      core::append_json_string(out, artifact.name);
+      out += R"(,"url":)";
+      core::append_json_string(out, artifact.url);
+      out += '}';
+    }
+    out += ']';
+  }
+  out += R"(,"completedAt":")";
+  core::append_rfc3339_nanos(out, result.completed_ns, zone_offset_seconds);
+  out += "\"}";
+  return out;
+}
+
+}  // namespace
+
+std::optional<WebhookJob> Partition::job_for(std::uint64_t id, core::SpanId span) {
+  const auto* delivery = state_.delivery(id);
+  if (delivery == nullptr) return std::nullopt;
+  const auto* task = state_.task(delivery->sequence);
+  CHECK(task != nullptr);
+  const auto& info = *task->info;
+  const auto result = result_of(*task);
+  CHECK(result != nullptr);
+  WebhookJob job;
+  job.id = id;
+  job.url = info.webhook;
+  job.body = body_of(info, *result, options_.zone_offset_seconds != nullptr ? options_.zone_offset_seconds(result->completed_ns) : 0);
+  job.message_id = "msg_" + info.id_text;
+  auto context = info.trace.span;
+  if (info.traced) context.span_id = span;  // the headers carry the attempt's own span
+  if (context.valid()) job.traceparent = core::format_traceparent(context);
+  if (context.valid()) job.tracestate = info.trace.tracestate;
+  job.baggage = info.trace.baggage;
+  return job;
+}
+
+void Partition::start_deliveries() {
+  for (const auto id : outbox_.start(stamp_ns_)) {
+    const auto span = new_span_id();
+    auto job = job_for(id, span);
+    if (!job) {
+      outbox_.finished(id);
+      continue;
+    }
+    // As an answer of this round: it leaves after the commit of what it tells.
+    answer([this, id, span, job = std::move(*job)]() mutable {
+      const auto start_ns = time_.now_ns();
+      deps_.webhooks.send(std::move(job), [this, id, span, start_ns](WebhookOutcome outcome) {
+        Error refusal{};
+        enqueue(Kind::kReserved, 0, [this, id, span, start_ns, outcome] { delivered(id, span, start_ns, outcome); }, refusal);
+      });
+    });
+  }
+}
+
+void Partition::delivered(std::uint64_t id, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome) {
+  outbox_.finished(id);
+  const auto effects = change(core::WebhookRecord{.time_ns = stamp_ns_, .delivery_id = id, .start_ns = start_ns, .end_ns = stamp_ns_,
+                                                  .http_status = outcome.http_status, .error = classify(outcome), .span = span,
+                                                  .attempts_max = options_.webhook_attempts_max,
+                                                  .backoff_base_ns = options_.webhook_backoff_base_seconds * kNanosPerSecond,
+                                                  .backoff_max_ns = options_.webhook_backoff_max_seconds * kNanosPerSecond});
+  if (!effects) return;
+  // Once per task, not per attempt.
+  const auto* delivery = state_.delivery(id);
+  if (delivery == nullptr || delivery->failed)
+    deps_.metrics.webhook_delivery(observe::Metrics::Webhook::kTaskResult, effects->task->info->command,
+                                   delivery == nullptr ? observe::Metrics::Delivery::kSuccess : observe::Metrics::Delivery::kFailure);
+}
+
+DeliverySnapshot Partition::snapshot(std::uint64_t id, const core::Delivery& delivery) {
+  return {.id = id, .info = state_.task(delivery.sequence)->info, .state = delivery.failed ? DeliveryState::kFailed : DeliveryState::kPending,
+          .attempts = delivery.attempts, .next_attempt_ns = delivery.failed ? 0 : delivery.due_ns,
+          .last_http_status = delivery.last_http_status, .last_error = std::string(webhook_error_text(delivery.last_error))};
+}
+
+void Partition::list_deliveries(Caller caller, std::uint64_t after, std::size_t limit, Done<std::vector<DeliverySnapshot>> done) {
+  post<std::vector<DeliverySnapshot>>(Kind::kRead, 64, std::move(done), [this, caller = std::move(caller), after, limit](auto reply) mutable {
+    std::vector<DeliverySnapshot> found;
+    const auto& all = state_.deliveries();
+    for (auto it = all.upper_bound(after); it != all.end() && found.size() < limit; ++it)
+      if (state_.task(it->second.sequence)->info->tenant == caller.tenant) found.push_back(snapshot(it->first, it->second));
+    answer([reply = std::move(reply), found = std::move(found)]() mutable { reply(std::move(found)); });
+  });
+}
+
+void Partition::replay_delivery(Caller caller, std::uint64_t id, Done<DeliverySnapshot> done) {
+  post<DeliverySnapshot>(Kind::kOwner, 64, std::move(done), [this, caller = std::move(caller), id](auto reply) mutable {
+    auto effects = change(core::ReplayRecord{.time_ns = stamp_ns_, .delivery_id = id, .tenant = caller.tenant});
+    Result<DeliverySnapshot> outcome;
+    if (effects) outcome = snapshot(id, *state_.delivery(id));
+    else outcome = std::unexpected<Error>(effects.error());
+    answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
+  });
+}
+
+}  // namespace codeq::services
