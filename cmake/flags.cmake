@@ -11,6 +11,10 @@ if(CODEQ_SANITIZE)
     add_compile_options(-Wno-tsan)  # Asio uses atomic_thread_fence, which g++ warns about under TSan
   endif()
 endif()
+if(CODEQ_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # coverage counters in every room; the fuzzer's main in its programs alone
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
 if(CODEQ_HARDEN)
   add_compile_options(-D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong -fstack-clash-protection -fcf-protection)
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)

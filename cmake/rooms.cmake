@@ -1,5 +1,6 @@
-# codeq_room(NAME base SOURCES a.cc b.cc DEPS core log LIBS fmt::fmt TESTS a_test.cc)
-# One static library codeq_<name> and, with TESTS, one test program <name>_test per room.
+# codeq_room(NAME base SOURCES a.cc b.cc DEPS core log LIBS fmt::fmt TESTS a_test.cc TEST_LIBS OpenSSL::SSL)
+# One static library codeq_<name> and, with TESTS, one test program <name>_test per room. A room without sources is
+# a library of headers. No test may take longer than five minutes, whatever the sanitizer: beyond that it hangs.
 function(codeq_room)
   cmake_parse_arguments(R "" "NAME" "SOURCES;DEPS;LIBS;TESTS;TEST_LIBS" ${ARGN})
   string(REPLACE "/" "_" target "${R_NAME}")
@@ -20,5 +21,6 @@ function(codeq_room)
     add_executable(${target}_test ${R_TESTS})
     target_link_libraries(${target}_test PRIVATE ${lib} ${R_TEST_LIBS} GTest::gtest_main)
     add_test(NAME ${target} COMMAND ${target}_test)
+    set_tests_properties(${target} PROPERTIES TIMEOUT 300)
   endif()
 endfunction()

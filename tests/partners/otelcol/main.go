@@ -31,23 +31,23 @@ type settings struct {
 	Path string `mapstructure:"path"`
 }
 
-// jsonLines is an exporter that the Collector starts, feeds from several goroutines, and shuts down.
-type jsonLines struct {
+// jsonFile is an exporter that the Collector starts, feeds from several goroutines, and shuts down.
+type jsonFile struct {
 	path string
 	lock sync.Mutex
 	file *os.File
 }
 
-func (j *jsonLines) Start(context.Context, component.Host) (err error) {
+func (j *jsonFile) Start(context.Context, component.Host) (err error) {
 	j.file, err = os.OpenFile(j.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	return err
 }
 
-func (j *jsonLines) Shutdown(context.Context) error { return j.file.Close() }
+func (j *jsonFile) Shutdown(context.Context) error { return j.file.Close() }
 
-func (j *jsonLines) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+func (j *jsonFile) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
 
-func (j *jsonLines) ConsumeTraces(_ context.Context, traces ptrace.Traces) error {
+func (j *jsonFile) ConsumeTraces(_ context.Context, traces ptrace.Traces) error {
 	line, err := new(ptrace.JSONMarshaler).MarshalTraces(traces)
 	if err != nil {
 		return err
@@ -59,10 +59,10 @@ func (j *jsonLines) ConsumeTraces(_ context.Context, traces ptrace.Traces) error
 }
 
 func factories() (set otelcol.Factories, err error) {
-	lines := exporter.NewFactory(component.MustNewType("jsonlines"),
+	lines := exporter.NewFactory(component.MustNewType("jsonfile"),
 		func() component.Config { return new(settings) },
 		exporter.WithTraces(func(_ context.Context, _ exporter.Settings, c component.Config) (exporter.Traces, error) {
-			return &jsonLines{path: c.(*settings).Path}, nil
+			return &jsonFile{path: c.(*settings).Path}, nil
 		}, component.StabilityLevelDevelopment))
 	if set.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory()); err != nil {
 		return set, err

@@ -1,0 +1,24 @@
+# Shorthands; the work is done by scripts/, which run without make too.
+.PHONY: help setup build demo run test check fuzz bench fmt
+.DEFAULT_GOAL := help
+
+help:   ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+setup:  ## installs what build, tests and checks need, from Debian's packages
+	@scripts/setup --check
+build:  ## leaves build/release/codeq
+	@scripts/build release
+demo:   ## the main job and its trace, in a minute
+	@scripts/demo
+run: build  ## a development broker on port 8080; tokens are printed
+	@build/release/codeq dev --data build/dev-data
+test:   ## all tests that need Debian packages only; `scripts/test --partners` for the rest
+	@scripts/test
+check:  ## formatting, clang-tidy, race detector, 100 cycles of load and kill -9
+	@scripts/check
+fuzz:   ## every fuzz target for FUZZ_SECONDS=30
+	@scripts/fuzz
+bench: build  ## full cycles per second over HTTP
+	@scripts/bench
+fmt:    ## formats all C++ sources
+	@scripts/fmt
