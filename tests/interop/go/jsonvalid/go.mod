@@ -1,0 +1,3 @@
+module codeq.test/jsonvalid
+
+go 1.21
