@@ -1,5 +1,5 @@
-// fuzz-room: codeq_core
-// fuzz-libs: simdjson::simdjson
+// fuzz-room: codeq_core codeq_services
+// The room of services is named only because it links simdjson.
 // Our scanner against simdjson's DOM, which converts what it reads. So: what simdjson accepts we accept; what we accept and
 // it refuses must fail in a conversion (a number's range, half a surrogate pair), never in the grammar or in UTF-8.
 #include <simdjson.h>
