@@ -20,6 +20,7 @@ function(codeq_room)
   if(CODEQ_TESTS AND R_TESTS)
     add_executable(${target}_test ${R_TESTS})
     target_link_libraries(${target}_test PRIVATE ${lib} ${R_TEST_LIBS} GTest::gtest_main)
+    target_compile_options(${target}_test PRIVATE -Wno-dangling-else)  # `if (x) EXPECT_...`: GoogleTest closes the else itself
     add_test(NAME ${target} COMMAND ${target}_test)
     set_tests_properties(${target} PROPERTIES TIMEOUT 300)
   endif()
