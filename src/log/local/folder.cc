@@ -81,7 +81,7 @@ Result<bool> holds_nothing(int fd, const std::string& path) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_error(errno, fmt::format("cannot read {}", path));
     if (got == 0) break;
-    if (std::string_view(bytes.data(), static_cast<std::size_t>(got)).find_first_not_of('\0') != std::string_view::npos) return false;
+    if (const auto size = static_cast<std::size_t>(got); find_used({bytes.data(), size}, 0) < size) return false;
     at += got;
   }
   return true;
@@ -216,7 +216,7 @@ Result<SegmentFile> Folder::create_segment(std::uint64_t number, std::uint64_t b
   for (std::uint64_t at = 0; failed == 0 && !stop.stop_requested() && at < bytes; at += zeros.size()) {
     failed = write_all(disk_, file.fd(), std::string_view(zeros).substr(0, std::min<std::uint64_t>(zeros.size(), bytes - at)), at);
     if (failed == 0 && at == 0) failed = write_all(disk_, file.fd(), std::string_view(header.data(), header.size()), 0);
-    if (failed == 0) failed = sync_data(disk_, file.fd());
+    if (failed == 0 && at + zeros.size() < bytes) failed = sync_data(disk_, file.fd());  // the last piece: put_in_place
   }
   if (failed != 0 || stop.stop_requested()) {
     ::unlinkat(folder_.fd(), kSegmentTemporary, 0);  // gives its room back

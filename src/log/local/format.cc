@@ -57,9 +57,13 @@ std::optional<ParsedHeader> parse_entry_header(std::string_view segment, const S
   return ParsedHeader{header, crc};
 }
 
-bool all_zero(std::string_view bytes) { return bytes.find_first_not_of('\0') == std::string_view::npos; }
-
 }  // namespace
+
+std::size_t find_used(std::string_view bytes, std::size_t offset) {
+  while (offset + 8 <= bytes.size() && get<std::uint64_t>(bytes, offset) == 0) offset += 8;
+  while (offset < bytes.size() && bytes[offset] == '\0') ++offset;
+  return offset;
+}
 
 std::array<char, kFormatFileBytes> encode_format_file(const FolderId& folder) {
   std::array<char, kFormatFileBytes> out{};
@@ -124,7 +128,7 @@ Step read_entry(std::string_view segment, const SegmentIdentity& identity, std::
   if (offset > segment.size() || segment.size() - offset < kEntryHeaderBytes) return {{}, "the segment ends here", false};
   const auto parsed = parse_entry_header(segment, identity, folder_seed(identity.folder), offset);
   if (!parsed) {
-    const bool empty = all_zero(segment.substr(offset, kEntryHeaderBytes));
+    const bool empty = find_used(segment.substr(offset, kEntryHeaderBytes), 0) == kEntryHeaderBytes;
     return {{}, empty ? "there are only zeros here" : "the header's checksum, kind or place is wrong", false};
   }
   const EntryHeader& header = parsed->header;

@@ -102,6 +102,9 @@ std::uint64_t scan_segment(std::string_view segment, const SegmentIdentity& iden
   }
 }
 
+// The first byte at or after `offset` that is not zero, or the size. 8 bytes at a time: a prepared segment is 64 MiB of zeros.
+std::size_t find_used(std::string_view bytes, std::size_t offset);
+
 // A header at or after `offset` that calls `group` durable: the proof that `group` was once acknowledged.
 struct Proof {
   std::uint64_t offset;

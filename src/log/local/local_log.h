@@ -5,7 +5,7 @@
 //          system, after which every call answers the same error until the process starts again
 // Threads  open, replay, append: one thread. sync: any
 // Cost     append: 1 pwritev and with kSync 1 fdatasync (about 0.2 ms on a good SSD); no allocation, except at a
-//          segment's end; start: reads all segments (about 2 GB/s), then at most three small writes
+//          segment's end; start: reads all segments (about 1 GB/s), then at most three small writes
 #pragma once
 
 #include <atomic>

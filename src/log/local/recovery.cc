@@ -44,8 +44,12 @@ class Recovery {
 
   Result<void> load(std::size_t index, Loaded& into) const {
     CODEQ_TRY(into.file, folder_.open_segment(segments_[index]));
-    into.bytes.resize(segments_[index].bytes);  // its header agrees, and that is at most kSegmentBytesMax
-    const int failed = read_all(into.file.fd(), into.bytes.data(), into.bytes.size());
+    int failed = 0;
+    into.bytes.clear();  // or growing would copy what is there
+    into.bytes.resize_and_overwrite(segments_[index].bytes, [&](char* out, std::size_t size) {  // bounded: its header agrees
+      failed = read_all(into.file.fd(), out, size);
+      return failed == 0 ? size : 0;
+    });
     if (failed != 0) return system_error(failed, fmt::format("cannot read {}", path(index)));
     return {};
   }
@@ -94,7 +98,7 @@ class Recovery {
         return fail(Code::kCorrupt, fmt::format("group {} is damaged: {}; yet the header at {}, byte {} (group {}) calls it durable", missing, why_,
                                                 path(at), proof->offset, proof->group));
       }
-      if (bytes.find_first_not_of('\0', from) != std::string::npos) torn_.push_back(at);
+      if (find_used(bytes, from) < bytes.size()) torn_.push_back(at);
     }
     return {};
   }
@@ -125,7 +129,7 @@ class Recovery {
       const std::string_view bytes = segment.bytes;
       int failed = 0;
       std::size_t from = at == index_ ? offset_ : kSegmentHeaderBytes;
-      while (failed == 0 && (from = bytes.find_first_not_of('\0', from)) != std::string_view::npos) {
+      while (failed == 0 && (from = find_used(bytes, from)) < bytes.size()) {
         const std::size_t size = std::min(kBlockBytes - from % kBlockBytes, bytes.size() - from);
         failed = write_all(disk_, segment.file.fd(), std::string_view(kZeros.data(), size), from);
         from += size;
