@@ -46,25 +46,32 @@ void add_dev(CLI::App& app, Cli& cli) {
 
 void add_demo(CLI::App& app, Cli& cli) {
   CLI::App* demo = app.add_subcommand("demo", "Show one task's trace through a kill -9 and a retry");
-  demo->add_option("--data", cli.demo.data, "Folder to work in (default: a temporary one)")->type_name("DIR");
-  demo->add_flag("--keep", cli.demo.keep, "Leave the folder behind");
-  choose(demo, cli, Command::kDemo);
+  demo->add_flag("--keep", cli.demo.keep, "Leave the temporary folder behind");
+  // A command's own callback runs after those of its subcommands.
+  demo->callback([&cli, demo] {
+    if (demo->get_subcommands().empty()) cli.command = Command::kDemo;
+  });
+  CLI::App* waterfall = demo->add_subcommand("waterfall", "Draw a trace from a file of spans; status 1 unless it is whole");
+  waterfall->add_option("--spans", cli.demo.spans, "File that `codeq otlp-receiver` wrote")->required()->type_name("FILE");
+  waterfall->add_option("--trace-id", cli.demo.trace_id, "Which trace")->required()->type_name("HEX");
+  choose(waterfall, cli, Command::kDemoWaterfall);
 }
 
 void add_bench(CLI::App& app, Cli& cli) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure a running broker");
+  CLI::App* bench = app.add_subcommand("bench", "Measure a broker");
   bench->require_subcommand(1);
   CLI::App* http = bench->add_subcommand("http", "Create, claim and complete tasks over HTTP; counts acknowledged results");
-  BenchOptions& options = cli.bench;
-  http->add_option("--url", options.url, "Base URL of the broker")->capture_default_str();
-  http->add_option("--producers", options.producers, "Connections that create")->check(CLI::Range(0, 10'000))->type_name("N")->capture_default_str();
-  http->add_option("--workers", options.workers, "Connections that claim and complete")->check(CLI::Range(0, 10'000))->type_name("N")->capture_default_str();
-  http->add_option("--duration", options.duration_seconds, "Time measured")->check(CLI::Range(0.1, 86'400.0))->type_name("SECONDS")->capture_default_str();
+  auto& options = cli.bench.options;
+  http->add_option("--url", cli.bench.url, "Base URL of a running broker (default: one of our own, on a temporary folder)");
+  http->add_option("--durability", cli.bench.durability, "Of our own broker: sync, interval or none")->check(CLI::IsMember({"sync", "interval", "none"}))->capture_default_str();
+  http->add_option("--sample-ratio", cli.bench.sample_ratio, "Of our own broker: 0 to 1, or off")->capture_default_str();
+  http->add_option("--producers", options.producers, "Connections that create")->check(CLI::Range(1, 10'000))->type_name("N")->capture_default_str();
+  http->add_option("--workers", options.workers, "Connections that claim and complete")->check(CLI::Range(1, 10'000))->type_name("N")->capture_default_str();
+  http->add_option("--duration", options.seconds, "Time measured")->check(CLI::Range(0.1, 86'400.0))->type_name("SECONDS")->capture_default_str();
   http->add_option("--warmup", options.warmup_seconds, "Time before, not counted")->check(CLI::Range(0.0, 3600.0))->type_name("SECONDS")->capture_default_str();
-  http->add_option("--payload-bytes", options.payload_bytes, "Size of a payload")->check(CLI::Range(2, 1 << 30))->type_name("N")->capture_default_str();
-  http->add_option("--rate", options.rate, "Creates a second over all producers; 0: as many as are answered")->check(CLI::Range(0.0, 1e9))->type_name("N")->capture_default_str();
+  http->add_option("--payload-bytes", options.payload_bytes, "Size of a payload")->check(CLI::Range(2, 1 << 20))->type_name("N")->capture_default_str();
   http->add_option("--batch", options.batch, "Tasks per call; 1: the single calls")->check(CLI::Range(1, 100))->type_name("N")->capture_default_str();
-  http->add_option("--pipeline", options.pipeline, "Requests under way per connection")->check(CLI::Range(1, 1024))->type_name("N")->capture_default_str();
+  http->add_option("--backlog", options.backlog, "Tasks created and not yet settled, at most")->check(CLI::Range(1, 1'000'000))->type_name("N")->capture_default_str();
   http->add_option("--command", options.command, "Command of the tasks")->type_name("NAME")->capture_default_str();
   http->add_option("--producer-token", options.producer_token, "Bearer token to create with")->envname("CODEQ_PRODUCER_TOKEN")->type_name("TOKEN");
   http->add_option("--worker-token", options.worker_token, "Bearer token to claim with")->envname("CODEQ_WORKER_TOKEN")->type_name("TOKEN");

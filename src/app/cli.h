@@ -8,12 +8,15 @@
 #include <optional>
 #include <string>
 
+#include "app/bench/http_bench.h"
+
 namespace codeq::app {
 
 enum class Command : std::uint8_t {
   kServe,
   kDev,
   kDemo,
+  kDemoWaterfall,
   kBenchHttp,
   kConfigCheck,
   kConfigExplain,
@@ -30,25 +33,16 @@ struct DevOptions {
 };
 
 struct DemoOptions {
-  std::string data;                // empty: a temporary folder
-  bool keep = false;               // leave the folder behind
+  bool keep = false;               // leave the temporary folder behind
+  std::string spans;               // waterfall: file of `codeq otlp-receiver`
+  std::string trace_id;            // waterfall: 32 hex digits
 };
 
-struct BenchOptions {
-  std::string url = "http://127.0.0.1:8080";
-  int producers = 4;               // connections
-  int workers = 4;                 // connections
-  double duration_seconds = 10;
-  double warmup_seconds = 1;
-  std::int64_t payload_bytes = 256;
-  double rate = 0;                 // creates per second over all producers; 0: as fast as answered
-  int batch = 1;                   // tasks per create, claim and result call; 1: the single calls
-  int pipeline = 1;                // requests under way per connection
-  std::string command = "BENCH";
-  std::string producer_token;
-  std::string worker_token;
-  int server_pid = 0;              // whose CPU time is counted; 0: none
-  bool json = false;               // one JSON line instead of a table
+struct BenchArguments {
+  std::string url;                 // empty: a broker of our own, on a free port and a temporary folder
+  std::string durability = "sync"; // of our own broker
+  std::string sample_ratio = "1";  // of our own broker; "off": no tracing
+  BenchOptions options;
 };
 
 struct ReceiverOptions {
@@ -63,7 +57,7 @@ struct Cli {
   std::string key;                         // config explain
   DevOptions dev;
   DemoOptions demo;
-  BenchOptions bench;
+  BenchArguments bench;
   ReceiverOptions receiver;
 };
 

@@ -19,6 +19,7 @@ TEST(Cli, EveryCommandIsRecognised) {
   EXPECT_EQ(parse({"serve"})->command, Command::kServe);
   EXPECT_EQ(parse({"dev"})->command, Command::kDev);
   EXPECT_EQ(parse({"demo"})->command, Command::kDemo);
+  EXPECT_EQ(parse({"demo", "waterfall", "--spans", "f", "--trace-id", "0"})->command, Command::kDemoWaterfall);
   EXPECT_EQ(parse({"bench", "http"})->command, Command::kBenchHttp);
   EXPECT_EQ(parse({"config", "check"})->command, Command::kConfigCheck);
   EXPECT_EQ(parse({"config", "explain", "port"})->command, Command::kConfigExplain);
@@ -36,13 +37,13 @@ TEST(Cli, OptionsReachTheirFields) {
   EXPECT_EQ(dev->dev.data, "/tmp/d");
   EXPECT_EQ(dev->dev.port, 0);
   EXPECT_TRUE(dev->dev.reset);
-  const auto bench = parse({"bench", "http", "--url", "http://h:1", "--workers", "8", "--rate", "1000", "--worker-token", "w", "--json"});
+  const auto bench = parse({"bench", "http", "--url", "http://h:1", "--workers", "8", "--backlog", "1000", "--worker-token", "w", "--json"});
   ASSERT_TRUE(bench);
   EXPECT_EQ(bench->bench.url, "http://h:1");
-  EXPECT_EQ(bench->bench.workers, 8);
-  EXPECT_EQ(bench->bench.rate, 1000);
-  EXPECT_EQ(bench->bench.worker_token, "w");
-  EXPECT_TRUE(bench->bench.json);
+  EXPECT_EQ(bench->bench.options.workers, 8U);
+  EXPECT_EQ(bench->bench.options.backlog, 1000U);
+  EXPECT_EQ(bench->bench.options.worker_token, "w");
+  EXPECT_TRUE(bench->bench.options.json);
 }
 
 TEST(Cli, HelpIsPrintedWithStatusZeroForEveryCommand) {

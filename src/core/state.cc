@@ -94,6 +94,7 @@ Queue& State::queue(const std::string& tenant, std::string_view command) {
     slot = std::make_unique<Queue>();
     slot->tenant = tenant;
     slot->command = key.substr(tenant.size() + 1);
+    slot->label = command;
   }
   return *slot;
 }

@@ -57,6 +57,7 @@ class Fifo {
 struct Queue {
   std::string tenant;
   std::string command;                              // lower case
+  std::string label;                                // as its first task spelled it; for people
   std::array<Fifo, kPriorities> ready;
   std::uint64_t tasks = 0;                          // that name this queue, finished ones too; at 0 the queue goes
   std::uint64_t ready_count = 0, delayed = 0, in_progress = 0, dead = 0;

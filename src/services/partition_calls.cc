@@ -329,7 +329,7 @@ void Partition::queue_depths(Done<std::vector<QueueDepth>> done) {
     std::unordered_map<std::string, QueueDepth> by_command;
     state_.each_queue([&](const core::Queue& queue) {
       auto& depth = by_command[queue.command];
-      depth.command = queue.command;
+      if (depth.command.empty()) depth.command = queue.label;
       depth.ready += queue.ready_count;
       depth.delayed += queue.delayed;
       depth.in_progress += queue.in_progress;

@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <memory>
 #include <ostream>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "app/bench/connection.h"

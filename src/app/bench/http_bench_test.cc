@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
+#include <mutex>
 #include <sstream>
+#include <string>
 
 #include "transport/webhook/loopback_server.h"
 

@@ -1,0 +1,311 @@
+#include "app/server.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <utility>
+
+#include "app/config_command.h"
+#include "app/exit_codes.h"
+#include "app/version.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "log/local/local_log.h"
+#include "observe/metrics.h"
+#include "observe/null_tracer.h"
+#include "observe/otlp/exporter.h"
+#include "services/partition.h"
+#include "storage/memory/memory_store.h"
+#include "transport/http/server.h"
+#include "transport/webhook/curl_sender.h"
+
+namespace codeq::app {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Tracing without a backend (`codeq dev`): ids are made and the timeline shows them, nothing is exported.
+class LocalTracer final : public observe::Tracer {
+ public:
+  [[nodiscard]] bool enabled() const override { return true; }
+  [[nodiscard]] core::SpanContext start(const core::SpanContext& parent, Rng& rng) const override { return observe::start_span(sampler_, parent, rng); }
+  void record(const observe::Span&) noexcept override {}
+  [[nodiscard]] observe::TracerStats stats() const override { return {}; }
+
+ private:
+  observe::Sampler sampler_;
+};
+
+int exit_status_of(Code code) {
+  if (code == Code::kIo) return kExitIo;
+  if (code == Code::kDiskFull) return kExitDiskFull;
+  if (code == Code::kCorrupt || code == Code::kInvalidArgument) return kExitCorrupt;
+  if (code == Code::kUnavailable) return kExitInUse;
+  return kExitInternal;
+}
+
+core::RetryKind retry_kind(Backoff policy) {
+  switch (policy) {
+    case Backoff::kFixed: return core::RetryKind::kFixed;
+    case Backoff::kLinear: return core::RetryKind::kLinear;
+    case Backoff::kExponential: return core::RetryKind::kExponential;
+    case Backoff::kExpEqualJitter: return core::RetryKind::kExpEqualJitter;
+    case Backoff::kExpFullJitter: return core::RetryKind::kExpFullJitter;
+  }
+  return core::RetryKind::kExpFullJitter;
+}
+
+log::LocalLogOptions::Durability log_durability(Durability durability) {
+  switch (durability) {
+    case Durability::kSync: return log::LocalLogOptions::Durability::kSync;
+    case Durability::kInterval: return log::LocalLogOptions::Durability::kInterval;
+    case Durability::kNone: return log::LocalLogOptions::Durability::kNone;
+  }
+  return log::LocalLogOptions::Durability::kSync;
+}
+
+const char* durability_text(Durability durability) {
+  switch (durability) {
+    case Durability::kSync: return "sync";
+    case Durability::kInterval: return "interval";
+    case Durability::kNone: return "none";
+  }
+  return "sync";
+}
+
+// The zone of TZ, which start() sets once before any thread runs.
+int zone_offset_seconds(std::int64_t ns) {
+  const auto seconds_since_epoch = static_cast<std::time_t>(ns / kNanosPerSecond);
+  std::tm local{};
+  localtime_r(&seconds_since_epoch, &local);
+  return static_cast<int>(local.tm_gmtoff);
+}
+
+// Empty: UTC. An unknown zone is UTC too, as in the reference, but says so.
+bool use_timezone(const std::string& zone) {
+  if (zone.empty() || zone == "UTC") return false;
+  std::error_code ignored;
+  if (zone.find("..") != std::string::npos || !std::filesystem::exists("/usr/share/zoneinfo/" + zone, ignored)) {
+    spdlog::warn("timezone {} is unknown here, times are in UTC (is tzdata installed?)", zone);
+    return false;
+  }
+  setenv("TZ", zone.c_str(), 1);
+  tzset();
+  return true;
+}
+
+observe::TracingFile tracing_file(const Config& config) {
+  const auto& file = config.tracing_file;
+  return {.enabled = file.enabled, .service_name = file.service_name, .otlp_endpoint = file.otlp_endpoint, .otlp_insecure = file.otlp_insecure,
+          .sample_ratio = file.sample_ratio};
+}
+
+// What was promised can no longer be kept: say so and end, without running anything that could still answer.
+void log_failed(const Error& error) {
+  spdlog::critical("the log cannot be written any more, stopping: {}", error.message);
+  spdlog::shutdown();
+  _exit(exit_status_of(error.code));
+}
+
+// Forwards to a sender that is opened after the partition.
+class LateSender final : public services::WebhookSender {
+ public:
+  explicit LateSender(std::unique_ptr<transport::CurlWebhookSender>& target) : target_(target) {}
+  void send(services::WebhookJob job, std::move_only_function<void(services::WebhookOutcome)> finished) override {
+    target_->send(std::move(job), std::move(finished));
+  }
+
+ private:
+  std::unique_ptr<transport::CurlWebhookSender>& target_;
+};
+
+}  // namespace
+
+struct Server::Parts {
+  Config config;
+  SystemClock clock;
+  SystemRng rng;
+  observe::Metrics metrics{std::string(kVersion)};
+  std::unique_ptr<observe::Tracer> tracer;
+  observe::OtlpTracer* exporter = nullptr;  // is `tracer`, where it exports
+  std::string sampling = "off";
+  std::unique_ptr<log::LocalLog> log;
+  storage::MemoryStore store;
+  std::unique_ptr<services::Authenticator> authenticator;
+  std::unique_ptr<LateSender> late;
+  std::unique_ptr<services::Partition> partition;       // destroyed after the sender that calls it back
+  std::unique_ptr<transport::CurlWebhookSender> webhooks;
+  std::unique_ptr<transport::HttpServer> http;
+  bool stopped = false;
+
+  std::expected<void, StartFailure> open(const GetEnv& getenv, bool local_view);
+  std::expected<void, StartFailure> open_tracer(const GetEnv& getenv, bool local_view);
+  std::expected<void, StartFailure> open_partition(bool zoned);
+  std::expected<void, StartFailure> open_http(bool zoned);
+  void exposition(services::Done<std::string> done);
+};
+
+namespace {
+
+std::unexpected<StartFailure> failure(int status, std::string message) {
+  return std::unexpected(StartFailure{status, std::move(message)});
+}
+
+}  // namespace
+
+std::expected<void, StartFailure> Server::Parts::open_tracer(const GetEnv& getenv, bool local_view) {
+  const auto env = [&](const char* name) -> std::optional<std::string> {
+    const char* value = getenv(name);
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+  auto options = observe::tracing_options(tracing_file(config), env);
+  if (!options) return failure(kExitConfig, "invalid config: " + options.error().message);
+  for (const auto& warning : options->warnings) spdlog::warn("tracing: {}", warning);
+  if (local_view) options->enabled = env("OTEL_SDK_DISABLED").value_or("") != "true";
+  const bool has_endpoint = env("OTEL_EXPORTER_OTLP_ENDPOINT") || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") || env("TRACING_OTLP_ENDPOINT") ||
+                            config.tracing_file.otlp_endpoint;
+  if (!options->enabled) {
+    tracer = std::make_unique<observe::NullTracer>();
+  } else if (local_view && !has_endpoint) {
+    tracer = std::make_unique<LocalTracer>();
+    sampling = "view";
+  } else {
+    sampling = std::to_string(options->sampler.ratio());
+    if (options->service_version.empty()) options->service_version = kVersion;
+    auto opened = observe::OtlpTracer::open(std::move(*options));
+    if (!opened) return failure(kExitInternal, "init app: tracing: " + opened.error().message);
+    exporter = opened->get();
+    tracer = std::move(*opened);
+  }
+  return {};
+}
+
+std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
+  auto opened = log::LocalLog::open({.folder = std::filesystem::path(config.data_path) / "log", .durability = log_durability(config.durability),
+                                     .interval = milliseconds(config.durability_interval_ms)});
+  if (!opened) return failure(exit_status_of(opened.error().code), "init app: " + opened.error().message);
+  log = std::move(*opened);
+
+  services::PartitionOptions options;
+  options.default_lease_seconds = config.default_lease_seconds;
+  options.default_max_attempts = config.max_attempts_default;
+  options.retry = {.kind = retry_kind(config.backoff_policy), .base_seconds = config.backoff_base_seconds, .max_seconds = config.backoff_max_seconds};
+  options.count_twice = config.attempt_counting == AttemptCounting::kReference;
+  options.retention_seconds = config.retention_seconds;
+  options.idempotency_ttl_seconds = config.idempotency_ttl_seconds;
+  options.inbox_max = static_cast<std::size_t>(config.command_queue_max);
+  options.webhook_attempts_max = static_cast<std::uint32_t>(config.result_webhook_max_attempts);
+  options.webhook_backoff_base_seconds = config.result_webhook_base_backoff_seconds;
+  options.webhook_backoff_max_seconds = config.result_webhook_max_backoff_seconds;
+  options.outbox.per_host = static_cast<std::size_t>(config.webhook_per_host_concurrency);
+  options.zone_offset_seconds = zoned ? &zone_offset_seconds : nullptr;
+
+  late = std::make_unique<LateSender>(webhooks);
+  partition = std::make_unique<services::Partition>(
+      options, services::Partition::Deps{.log = *log, .store = store, .clock = clock, .rng = rng, .tracer = *tracer, .metrics = metrics, .webhooks = *late,
+                                         .disk_low = [path = config.data_path, reserve = static_cast<std::uint64_t>(config.disk_reserve_bytes)] {
+                                           struct statvfs disk{};
+                                           return statvfs(path.c_str(), &disk) == 0 && disk.f_bavail * disk.f_frsize < reserve;
+                                         },
+                                         .on_log_failure = log_failed});
+  auto allowed = transport::AllowedNetworks::parse(config.webhook_allowed_networks);
+  if (!allowed) return failure(kExitConfig, "invalid config: webhookAllowedNetworks: " + allowed.error().message);
+  transport::WebhookSenderOptions sender;
+  sender.hmac_secret = config.webhook_hmac_secret;
+  sender.allowed = std::move(*allowed);
+  sender.timeout = seconds(config.webhook_timeout_seconds);
+  sender.version = kVersion;
+  auto opened_sender = transport::CurlWebhookSender::open(std::move(sender), clock);
+  if (!opened_sender) return failure(kExitConfig, "invalid config: webhooks: " + opened_sender.error().message);
+  webhooks = std::move(*opened_sender);
+
+  const auto began = clock.steady_ns();
+  auto report = partition->start();
+  if (!report) return failure(exit_status_of(report.error().code), "init app: " + report.error().message);
+  spdlog::info("recovered {} tasks from {} records in {} groups, {} ms", report->tasks, report->records, report->groups,
+               (clock.steady_ns() - began) / kNanosPerMilli);
+  return {};
+}
+
+void Server::Parts::exposition(services::Done<std::string> done) {
+  partition->queue_depths([this, done = std::move(done)](Result<std::vector<services::QueueDepth>> depths) mutable {
+    observe::Gauges gauges;
+    if (depths)
+      for (auto& depth : *depths)
+        gauges.queues.push_back({.command = std::move(depth.command), .ready = depth.ready, .delayed = depth.delayed, .in_progress = depth.in_progress, .dlq = depth.dead});
+    gauges.spans = tracer->stats();
+    gauges.durability = durability_text(config.durability);
+    gauges.sampling = sampling;
+    done(metrics.exposition(gauges));
+  });
+}
+
+std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
+  auto authenticator_or = services::make_authenticator(auth_options(config));
+  if (!authenticator_or) return failure(kExitConfig, "invalid config: " + authenticator_or.error().message);
+  authenticator = std::move(*authenticator_or);
+  transport::HttpOptions options;
+  options.host = config.listen_host;
+  options.port = static_cast<std::uint16_t>(config.port);
+  options.io_threads = static_cast<unsigned>(config.http_io_threads);
+  options.header_bytes_max = static_cast<std::size_t>(config.http_header_bytes_max);
+  options.body_bytes_max = static_cast<std::size_t>(config.http_body_bytes_max);
+  options.json_depth_max = static_cast<std::size_t>(config.http_json_depth_max);
+  options.connections_max = static_cast<std::size_t>(config.http_connections_max);
+  options.parked_polls_max = static_cast<std::size_t>(config.http_parked_polls_max);
+  options.header_timeout = seconds(config.http_header_timeout_seconds);
+  options.body_timeout = seconds(config.http_body_timeout_seconds);
+  options.idle_timeout = seconds(config.http_idle_timeout_seconds);
+  options.write_timeout = seconds(config.http_write_timeout_seconds);
+  if (zoned) options.zone_offset_seconds = zone_offset_seconds;
+  options.artifacts_dir = config.local_artifacts_dir;
+  options.version_json = std::string(R"({"name":"codeq","version":")") + kVersion + R"(","durability":")" + durability_text(config.durability) + "\"}";
+  auto started = transport::HttpServer::start(
+      std::move(options), {.broker = *partition, .authenticator = *authenticator, .tracer = *tracer, .clock = clock, .rng = rng,
+                           .metrics = [this](services::Done<std::string> done) { exposition(std::move(done)); },
+                           .readiness = [] { return transport::Readiness{.ready = true, .checks = {{"log", true}, {"partition", true}}}; }});
+  if (!started) return failure(kExitBind, "http server: " + started.error().message);
+  http = std::move(*started);
+  return {};
+}
+
+std::expected<void, StartFailure> Server::Parts::open(const GetEnv& getenv, bool local_view) {
+  const bool zoned = use_timezone(config.timezone);
+  if (auto done = open_tracer(getenv, local_view); !done) return done;
+  if (auto done = open_partition(zoned); !done) return done;
+  return open_http(zoned);
+}
+
+Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Server::~Server() { stop(); }
+
+std::expected<std::unique_ptr<Server>, StartFailure> Server::start(const Config& config, const GetEnv& getenv, bool local_view) {
+  auto parts = std::make_unique<Parts>();
+  parts->config = config;
+  auto server = std::unique_ptr<Server>(new Server(std::move(parts)));  // its stop() closes whatever was opened
+  if (auto opened = server->parts_->open(getenv, local_view); !opened) return std::unexpected(std::move(opened).error());
+  return server;
+}
+
+std::uint16_t Server::port() const { return parts_->http->port(); }
+
+void Server::stop() {
+  auto& p = *parts_;
+  if (std::exchange(p.stopped, true)) return;
+  if (p.http) p.http->stop_accepting();
+  if (p.partition) p.partition->begin_drain();
+  if (p.http) p.http->drain(seconds(10));
+  p.http.reset();
+  if (p.partition) p.partition->stop();
+  p.webhooks.reset();
+  p.partition.reset();
+  p.log.reset();
+  if (p.exporter != nullptr) p.exporter->shutdown(seconds(5));
+}
+
+}  // namespace codeq::app

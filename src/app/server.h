@@ -1,0 +1,40 @@
+// One broker process: every room opened in order, joined, and closed in the reverse order.
+//
+//   start   log -> replay -> partition -> HTTP last: an accepted connection means ready
+//   stop    stop accepting -> answer parked polls -> drain HTTP (10 s) -> partition -> log -> flush spans (5 s)
+//
+// Errors   start: the first room that cannot open, with the exit status that says so
+// Threads  start, stop and the destructor from one thread
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+
+#include "app/config/load.h"
+
+namespace codeq::app {
+
+struct StartFailure {
+  int exit_status = 1;
+  std::string message;
+};
+
+class Server {
+ public:
+  static std::expected<std::unique_ptr<Server>, StartFailure> start(const Config& config, const GetEnv& getenv, bool local_view);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const;
+  void stop();
+
+ private:
+  struct Parts;
+  explicit Server(std::unique_ptr<Parts> parts);
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace codeq::app
