@@ -6,9 +6,16 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
 
 #include "transport/webhook/loopback_server.h"
 #include "transport/webhook/signature.h"
@@ -227,6 +234,7 @@ TEST_F(CurlSender, NamesTheClassOfAFailedConnection) {
     port = gone.port();
   }
   EXPECT_EQ(post(job("http://127.0.0.1:" + std::to_string(port) + "/")).error, "connect");
+  EXPECT_EQ(post(job("http://localhost:" + std::to_string(port) + "/")).error, "connect");
   // A label of 64 letters is no host name: the resolver says so without asking anybody.
   EXPECT_EQ(post(job("http://" + std::string(64, 'a') + ".invalid/")).error, "dns");
   LoopbackServer rude([](Peer& peer) { static_cast<void>(peer.read_request()); });

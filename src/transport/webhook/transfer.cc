@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <string>
 
 #include "core/webhook_url.h"
 
@@ -116,6 +117,7 @@ curl_socket_t Transfer::open_socket(void* self, curlsocktype, curl_sockaddr* add
     transfer.address_refused_ = true;
     return CURL_SOCKET_BAD;
   }
+  transfer.address_tried_ = true;
   return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
@@ -144,7 +146,8 @@ services::WebhookOutcome Transfer::outcome(CURLcode code) const {
   switch (code) {
     case CURLE_OPERATION_TIMEDOUT: return {0, "timeout"};
     case CURLE_COULDNT_RESOLVE_HOST: return {0, "dns"};
-    case CURLE_COULDNT_CONNECT: return {0, address_refused_ ? std::string_view("refused-address") : std::string_view("connect")};
+    // A host of several addresses is refused only if none of them may be reached.
+    case CURLE_COULDNT_CONNECT: return {0, address_refused_ && !address_tried_ ? std::string_view("refused-address") : std::string_view("connect")};
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:

@@ -3,8 +3,12 @@
 
 #include <curl/curl.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
+#include <utility>
 
 #include "services/webhook_sender.h"
 #include "transport/webhook/curl_sender.h"
@@ -50,6 +54,7 @@ class Transfer {
   std::size_t body_bytes_ = 0;
   int status_ = 0;                         // of the final answer, once its head is complete
   bool address_refused_ = false;
+  bool address_tried_ = false;
   std::unique_ptr<CURL, FreeEasy> easy_;   // last: it borrows from all of the above
 };
 
