@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 namespace codeq::app {
 namespace {
@@ -38,7 +39,7 @@ std::vector<std::pair<const WaterfallSpan*, std::size_t>> tree_order(const std::
   const auto push_children = [&](const std::string& id, std::size_t depth) {
     std::vector<const WaterfallSpan*> level;
     for (auto [it, end] = children.equal_range(id); it != end; ++it) level.push_back(it->second);
-    std::sort(level.begin(), level.end(), [](const auto* a, const auto* b) { return a->start_ns > b->start_ns; });
+    std::sort(level.begin(), level.end(), [](const auto* a, const auto* b) { return std::pair(a->start_ns, a->end_ns) > std::pair(b->start_ns, b->end_ns); });
     for (const auto* span : level) stack.emplace_back(span, depth);
   };
   push_children("", 0);

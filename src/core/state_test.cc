@@ -353,6 +353,12 @@ TEST(Record, EveryCutAndEveryUnknownTypeIsRefused) {
   EXPECT_NE(decode_group(std::string_view("\x02\x01\x63", 3)).error().message.find("unknown version 99"), std::string::npos);
 }
 
+TEST(Record, TheWorkedExampleOfTheFormatPageHoldsTrue) {
+  std::string group;
+  append_record(PromoteRecord{.time_ns = 1'700'000'000'000'000'000, .sequence = 300, .span = span(0xb7ad6b7169203331U)}, group);
+  EXPECT_EQ(group, std::string("\x15\x08\x01\x80\x80\xd0\xe2\xc6\xbf\xce\x97\x2f\xac\x02\xb7\xad\x6b\x71\x69\x20\x33\x31", 22));
+}
+
 TEST(Record, AResultKeepsItsBytes) {
   const TaskResult result{.status = Status::kFailed, .result_json = R"({"big":12345678901234567890})", .error = "no", .artifacts = {{"n", "u"}}, .completed_ns = 5};
   const auto back = decode_result(encode_result(result));
