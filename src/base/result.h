@@ -28,6 +28,7 @@ enum class Code : std::uint8_t {
   kBodyTooLarge,
   kHeaderTooLarge,
   kBadRequest,             // the bytes are not an HTTP request that we accept
+  kRequestTimeout,         // the request did not arrive in time
   // Who may
   kUnauthenticated,
   kForbidden,

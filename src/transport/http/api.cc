@@ -1,0 +1,666 @@
+#include "transport/http/api.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "core/json_scan.h"
+#include "core/trace_context.h"
+#include "transport/wire_status.h"
+
+namespace codeq::transport::http {
+
+namespace {
+
+using services::TaskSnapshot;
+
+constexpr std::size_t kRequestIdBytesMax = 128;
+constexpr std::size_t kDeliveriesDefault = 100;
+constexpr std::size_t kDeliveriesMax = 1000;
+
+bool is_batch_submit(const Exchange& exchange) { return exchange.route->id == RouteId::kSubmitBatch; }
+
+void respond_json(Exchange& exchange, int status, std::string body) {
+  exchange.response.status = status;
+  exchange.response.content = ContentKind::kJson;
+  exchange.response.body = std::move(body);
+  exchange.ready = true;
+}
+
+void respond_text(Exchange& exchange, int status, std::string body, ContentKind content = ContentKind::kText) {
+  respond_json(exchange, status, std::move(body));
+  exchange.response.content = content;
+}
+
+void respond_nothing(Exchange& exchange, int status) {
+  exchange.response.status = status;
+  exchange.ready = true;
+}
+
+// A member of a batch answer that failed.
+void append_item_error(std::string& out, const Error& error) {
+  out += R"("error":)";
+  core::append_json_string(out, error.message);
+  out += R"(,"code":")";
+  out += wire_status(error.code).slug;
+  out += '"';
+}
+
+bool visible_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+void append_hex(std::string& out, std::uint64_t value) { out += lease_token_text(value); }
+
+std::int64_t wait_seconds(std::string_view query) {
+  std::string text;
+  std::int64_t seconds = 0;
+  if (!query_value(query, "waitSeconds", text)) return 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc{} || end != text.data() + text.size()) return 0;
+  return std::clamp<std::int64_t>(seconds, 0, kResultWaitSecondsMax);
+}
+
+std::optional<std::uint64_t> decimal(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+void give_back(services::Broker& broker, const Exchange& exchange) {
+  const auto* tasks = std::get_if<Result<std::vector<TaskSnapshot>>>(&exchange.answer);
+  if (tasks != nullptr && *tasks && !(*tasks)->empty()) broker.undelivered(**tasks);
+}
+
+Api::Api(const HttpOptions& options, HttpDeps deps)
+    : deps_(std::move(deps)),
+      zone_(options.zone_offset_seconds),
+      depth_max_(options.json_depth_max),
+      parked_max_(options.parked_polls_max),
+      version_json_(options.version_json),
+      artifacts_(options.artifacts_dir) {}
+
+void Api::respond_error(Exchange& exchange, const Error& error) {
+  const auto wire = wire_status(error.code);
+  std::string body;
+  append_error(body, error, exchange.span.trace_id);
+  respond_json(exchange, wire.http, std::move(body));
+  if (wire.http == 503) exchange.response.retry_after_seconds = 1;
+}
+
+void Api::set_request_id(Exchange& exchange, const std::string& given) {
+  if (!given.empty() && given.size() <= kRequestIdBytesMax && visible_ascii(given)) {
+    exchange.request_id = given;
+    return;
+  }
+  exchange.request_id.reserve(32);
+  append_hex(exchange.request_id, deps_.rng.next());
+  append_hex(exchange.request_id, deps_.rng.next());
+}
+
+// ------------------------------------------------------------------------------------------------ the request's span
+
+void Api::open_span(Exchange& exchange, const Request& request, core::TraceContext& incoming) {
+  if (!request.traceparent.empty() || !request.tracestate.empty() || !request.baggage.empty()) {
+    const auto traceparent = request.traceparent.views();
+    const auto tracestate = request.tracestate.views();
+    const auto baggage = request.baggage.views();
+    incoming = core::extract({.traceparent = traceparent, .tracestate = tracestate, .baggage = baggage});
+  }
+  exchange.span = incoming.span;
+  if (deps_.tracer.enabled()) {
+    exchange.span = deps_.tracer.start(incoming.span, deps_.rng);
+    exchange.parent = incoming.span.span_id;
+    exchange.tracestate = incoming.tracestate;
+    exchange.span_open = true;
+  }
+  exchange.caller.request = exchange.span;
+}
+
+void Api::close_span(Exchange& exchange) {
+  if (!std::exchange(exchange.span_open, false)) return;
+  observe::Span span;
+  span.context = exchange.span;
+  span.parent = exchange.parent;
+  span.parent_is_remote = exchange.parent.valid();
+  span.tracestate = exchange.tracestate;
+  span.name = exchange.route->span_name;
+  span.kind = observe::SpanKind::kServer;
+  span.scope = observe::Scope::kHttp;
+  span.start_ns = deps_.broker.to_record_ns(exchange.caller.received_steady_ns);
+  span.end_ns = std::max(span.start_ns, deps_.broker.now_ns());
+  // OpenTelemetry semantic conventions 1.27, http/http-spans.md; no path and no agent, which are the caller's own words.
+  span.set("http.request.method", exchange.route->method == Method::kGet ? "GET" : "POST");
+  span.set("http.route", exchange.route->path);
+  span.set("url.scheme", "http");
+  span.set("network.protocol.version", exchange.http11 ? "1.1" : "1.0");
+  if (exchange.batch_count >= 0) span.set("messaging.batch.message_count", exchange.batch_count);
+  std::array<char, 8> status{};
+  if (exchange.ready) {
+    span.set("http.response.status_code", std::int64_t{exchange.response.status});
+    if (exchange.response.status >= 500) {
+      const auto end = std::to_chars(status.data(), status.data() + status.size(), exchange.response.status).ptr;
+      span.error = true;
+      span.set("error.type", std::string_view(status.data(), static_cast<std::size_t>(end - status.data())));
+    }
+  }
+  deps_.tracer.record(span);
+}
+
+// ------------------------------------------------------------------------------------------------ in
+
+void Api::start(const Shared& exchange, const Request& request, std::int64_t head_read_ns) {
+  exchange->keep_alive = request.keep_alive;
+  exchange->http11 = request.http11;
+  exchange->head_only = request.method == Method::kHead;
+  exchange->caller.received_steady_ns = head_read_ns;
+  auto found = match(request.method, request.target);
+  if (found.kind == Match::Kind::kRedirect) {
+    exchange->response.location = std::move(found.location);
+    respond_nothing(*exchange, request.method == Method::kGet ? 301 : 307);
+    return;
+  }
+  set_request_id(*exchange, request.request_id);
+  if (found.kind == Match::Kind::kBadPath) {
+    exchange->keep_alive = false;
+    respond_error(*exchange, {Code::kBadRequest, "bad request"});
+    return;
+  }
+  if (found.kind == Match::Kind::kNotFound) {
+    respond_text(*exchange, 404, "404 page not found");
+    return;
+  }
+  exchange->route = found.route;
+  exchange->id = std::move(found.id);
+  services::Principal principal;
+  core::TraceContext incoming;
+  if (found.route->auth != AuthKind::kNone) {
+    open_span(*exchange, request, incoming);
+    if (!admit(*exchange, request, principal)) {
+      close_span(*exchange);
+      return;
+    }
+  }
+  route(exchange, request, found.query, std::move(incoming), principal);
+  if (exchange->ready) close_span(*exchange);
+}
+
+bool Api::admit(Exchange& exchange, const Request& request, services::Principal& principal) {
+  const auto& who = deps_.authenticator;
+  auto result = exchange.route->auth == AuthKind::kProducer ? who.producer(request.authorization)
+                : exchange.route->auth == AuthKind::kWorker ? who.worker(request.authorization)
+                                                            : who.any(request.authorization);
+  if (!result) {
+    respond_error(exchange, result.error());
+    return false;
+  }
+  principal = *std::move(result);
+  if (!exchange.route->scope.empty() && !principal.has_scope(exchange.route->scope)) {
+    respond_error(exchange, {Code::kForbidden, "missing scope"});
+    return false;
+  }
+  if (exchange.route->auth == AuthKind::kWorker && principal.subject.empty()) {
+    respond_error(exchange, {Code::kInvalidArgument, "workerId is required"});
+    return false;
+  }
+  exchange.caller.tenant = std::move(principal.tenant);
+  exchange.caller.subject = std::move(principal.subject);
+  return true;
+}
+
+void Api::route(const Shared& exchange, const Request& request, std::string_view query, core::TraceContext incoming,
+                const services::Principal& principal) {
+  switch (exchange->route->id) {
+    case RouteId::kCreate: return create(exchange, request, std::move(incoming));
+    case RouteId::kCreateBatch: return create_batch(exchange, request, incoming);
+    case RouteId::kClaim:
+    case RouteId::kClaimBatch: return claim(exchange, request, principal);
+    case RouteId::kHeartbeat: return heartbeat(exchange, request);
+    case RouteId::kAbandon: return abandon(exchange, request);
+    case RouteId::kNack: return nack(exchange, request);
+    case RouteId::kSubmit: return submit(exchange, request);
+    case RouteId::kSubmitBatch: return submit_batch(exchange, request);
+    case RouteId::kGetTask:
+      exchange->waiting_for_broker = true;
+      return deps_.broker.get_task(exchange->caller, exchange->id, reply_to<TaskSnapshot>(exchange));
+    case RouteId::kGetResult: return get_result(exchange, query);
+    case RouteId::kGetTrace:
+      exchange->waiting_for_broker = true;
+      return deps_.broker.get_timeline(exchange->caller, exchange->id, reply_to<services::TimelineSnapshot>(exchange));
+    case RouteId::kListDeliveries: return list_deliveries(exchange, query);
+    case RouteId::kReplayDelivery: return replay_delivery(exchange);
+    case RouteId::kLivez:
+    case RouteId::kHealthz: return respond_text(*exchange, 200, "ok");
+    case RouteId::kReadyz: return readyz(*exchange, query);
+    case RouteId::kVersion: return respond_json(*exchange, 200, version_json_);
+    case RouteId::kMetrics: return metrics(exchange);
+  }
+}
+
+void Api::create(const Shared& exchange, const Request& request, core::TraceContext incoming) {
+  auto task = decode_create(request.body, depth_max_);
+  if (!task) return respond_error(*exchange, task.error());
+  task->incoming = std::move(incoming);
+  std::vector<services::CreateTask> tasks;
+  tasks.push_back(*std::move(task));
+  exchange->waiting_for_broker = true;
+  deps_.broker.create(exchange->caller, std::move(tasks), reply_to<std::vector<Result<TaskSnapshot>>>(exchange));
+}
+
+void Api::create_batch(const Shared& exchange, const Request& request, const core::TraceContext& incoming) {
+  auto decoded = decode_create_batch(request.body, depth_max_);
+  if (!decoded) return respond_error(*exchange, decoded.error());
+  exchange->batch_count = static_cast<std::int64_t>(decoded->size());
+  std::vector<services::CreateTask> tasks;
+  for (auto& task : *decoded) {
+    if (!task) {
+      exchange->refused.emplace_back(std::move(task).error());
+      continue;
+    }
+    exchange->refused.emplace_back();
+    task->incoming = incoming;
+    tasks.push_back(*std::move(task));
+  }
+  if (tasks.empty()) {
+    std::vector<Result<TaskSnapshot>> none;
+    return answer_batch_create(*exchange, none);
+  }
+  exchange->waiting_for_broker = true;
+  deps_.broker.create(exchange->caller, std::move(tasks), reply_to<std::vector<Result<TaskSnapshot>>>(exchange));
+}
+
+void Api::claim(const Shared& exchange, const Request& request, const services::Principal& principal) {
+  auto ask = exchange->route->id == RouteId::kClaim ? decode_claim(request.body, depth_max_) : decode_claim_batch(request.body, depth_max_);
+  if (!ask) return respond_error(*exchange, ask.error());
+  for (const auto& command : ask->commands) {
+    if (!principal.may_handle(command)) return respond_error(*exchange, {Code::kForbidden, "event type not allowed"});
+  }
+  // Nothing asked for: whatever the token may handle, which is any command of the tenant for a wildcard.
+  if (ask->commands.empty() && !principal.any_event_type()) ask->commands = principal.event_types;
+  if (exchange->route->id == RouteId::kClaimBatch) exchange->batch_count = 0;
+  if (ask->wait_ms > 0 && !park(*exchange)) return;
+  exchange->waiting_for_broker = true;
+  exchange->call = deps_.broker.claim(exchange->caller, *std::move(ask), reply_to<std::vector<TaskSnapshot>>(exchange));
+}
+
+void Api::heartbeat(const Shared& exchange, const Request& request) {
+  auto body = decode_heartbeat(request.body, depth_max_);
+  if (!body) return respond_error(*exchange, body.error());
+  exchange->waiting_for_broker = true;
+  deps_.broker.heartbeat(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token}, body->seconds, reply_to<void>(exchange));
+}
+
+void Api::abandon(const Shared& exchange, const Request& request) {
+  auto body = decode_abandon(request.body, depth_max_);
+  if (!body) return respond_error(*exchange, body.error());
+  exchange->waiting_for_broker = true;
+  deps_.broker.abandon(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token}, reply_to<void>(exchange));
+}
+
+void Api::nack(const Shared& exchange, const Request& request) {
+  auto body = decode_nack(request.body, depth_max_);
+  if (!body) return respond_error(*exchange, body.error());
+  exchange->waiting_for_broker = true;
+  deps_.broker.nack(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token}, body->seconds, std::move(body->reason),
+                    reply_to<services::NackOutcome>(exchange));
+}
+
+void Api::get_result(const Shared& exchange, std::string_view query) {
+  const auto seconds = wait_seconds(query);
+  if (seconds > 0 && !park(*exchange)) return;
+  exchange->waiting_for_broker = true;
+  exchange->call = deps_.broker.get_result(exchange->caller, exchange->id, seconds * 1000, reply_to<services::TaskAndResult>(exchange));
+}
+
+void Api::list_deliveries(const Shared& exchange, std::string_view query) {
+  std::string text;
+  std::uint64_t after = 0;
+  std::uint64_t limit = kDeliveriesDefault;
+  if (query_value(query, "after", text)) {
+    const auto number = decimal(text);
+    if (!number) return respond_error(*exchange, {Code::kInvalidArgument, "invalid 'after'"});
+    after = *number;
+  }
+  if (query_value(query, "limit", text)) {
+    const auto number = decimal(text);
+    if (!number || *number == 0) return respond_error(*exchange, {Code::kInvalidArgument, "invalid 'limit'"});
+    limit = std::min<std::uint64_t>(*number, kDeliveriesMax);
+  }
+  exchange->waiting_for_broker = true;
+  deps_.broker.list_deliveries(exchange->caller, after, static_cast<std::size_t>(limit),
+                               reply_to<std::vector<services::DeliverySnapshot>>(exchange));
+}
+
+void Api::replay_delivery(const Shared& exchange) {
+  const auto id = decimal(exchange->id);
+  if (!id) return respond_error(*exchange, {Code::kNotFound, "not-found"});
+  exchange->waiting_for_broker = true;
+  deps_.broker.replay_delivery(exchange->caller, *id, reply_to<services::DeliverySnapshot>(exchange));
+}
+
+void Api::readyz(Exchange& exchange, std::string_view query) {
+  auto state = deps_.readiness ? deps_.readiness() : Readiness{.ready = true, .checks = {}};
+  if (stopping_.load()) state.ready = false;
+  std::string text;
+  std::string unused;
+  if (query_value(query, "verbose", unused)) {
+    for (const auto& [name, good] : state.checks) text += (good ? "[+]" : "[-]") + name + (good ? " ok\n" : " failed\n");
+    if (stopping_.load()) text += "[-]stopping\n";
+  }
+  text += state.ready ? "ready" : "not ready";
+  respond_text(exchange, state.ready ? 200 : 503, std::move(text));
+}
+
+void Api::metrics(const Shared& exchange) {
+  if (!deps_.metrics) return respond_text(*exchange, 200, "", ContentKind::kMetrics);
+  exchange->waiting_for_broker = true;
+  deps_.metrics(reply_to<std::string>(exchange));
+}
+
+// ------------------------------------------------------------------------------------------------ polls
+
+bool Api::park(Exchange& exchange) {
+  if (parked_.fetch_add(1) >= parked_max_) {
+    parked_.fetch_sub(1);
+    respond_error(exchange, {Code::kOverloaded, "too many waiting polls"});
+    return false;
+  }
+  exchange.poll = true;
+  return true;
+}
+
+void Api::client_gone(Exchange& exchange) {
+  if (exchange.waiting_for_broker && exchange.poll) deps_.broker.abandon_call(exchange.call);
+}
+
+void Api::nobody_reads(Exchange& exchange) {
+  exchange.waiting_for_broker = false;
+  if (std::exchange(exchange.poll, false)) parked_.fetch_sub(1);
+  give_back(deps_.broker, exchange);
+  close_span(exchange);
+}
+
+// ------------------------------------------------------------------------------------------------ submissions
+
+void Api::submit(const Shared& exchange, const Request& request) {
+  auto body = decode_submit(request.body, depth_max_);
+  if (!body) return respond_error(*exchange, body.error());
+  body->submit.task_id = exchange->id;
+  exchange->submission = std::make_unique<Submission>();
+  exchange->submission->items.push_back(*std::move(body));
+  exchange->submission->refused.resize(1);
+  check_next_upload(exchange);
+}
+
+void Api::submit_batch(const Shared& exchange, const Request& request) {
+  auto bodies = decode_submit_batch(request.body, depth_max_);
+  if (!bodies) return respond_error(*exchange, bodies.error());
+  exchange->batch_count = static_cast<std::int64_t>(bodies->size());
+  exchange->submission = std::make_unique<Submission>();
+  exchange->submission->refused.resize(bodies->size());
+  exchange->submission->items = *std::move(bodies);
+  check_next_upload(exchange);
+}
+
+// Files are written only for a task that the caller holds and with a submission that would be taken: a refused one leaves
+// no files, and no one writes into the folder of somebody else's task.
+void Api::check_next_upload(const Shared& exchange) {
+  auto& submission = *exchange->submission;
+  for (; submission.checking < submission.items.size(); ++submission.checking) {
+    auto& item = submission.items[submission.checking];
+    if (item.uploads.empty() && !item.refused) continue;
+    exchange->waiting_for_broker = true;
+    deps_.broker.get_task(exchange->caller, item.submit.task_id, reply_to<TaskSnapshot>(exchange));
+    return;
+  }
+  write_uploads(exchange);
+}
+
+void Api::took(const Shared& exchange, Result<TaskSnapshot>& holder) {
+  auto& submission = *exchange->submission;
+  auto& item = submission.items[submission.checking];
+  auto& refused = submission.refused[submission.checking];
+  if (!holder) {
+    refused = holder.error().code == Code::kNotFound ? Error{Code::kTaskNotFound, "task not found"} : holder.error();
+  } else if (!holder->worker) {
+    refused = Error{Code::kNotInProgress, "not-in-progress"};
+  } else if (*holder->worker != exchange->caller.subject) {
+    refused = Error{Code::kNotOwner, "not-owner"};
+  } else if (item.submit.lease_token && *item.submit.lease_token != holder->lease_token) {
+    refused = Error{Code::kLeaseLost, "not-in-progress"};
+  } else if (item.refused) {
+    refused = item.refused;
+  } else if (auto fits = check_submission(item.submit); !fits) {
+    refused = fits.error();
+  } else {
+    item.submit.task_id = holder->info->id_text;  // the folder's name: never the caller's spelling of it
+    submission.uploading.push_back(submission.checking);
+  }
+  ++submission.checking;
+  check_next_upload(exchange);
+}
+
+void Api::write_uploads(const Shared& exchange) {
+  auto& submission = *exchange->submission;
+  if (submission.uploading.empty()) return submit_items(exchange);
+  std::vector<ArtifactJob> jobs;
+  for (const auto i : submission.uploading) {
+    jobs.push_back({.task_id = submission.items[i].submit.task_id, .uploads = std::move(submission.items[i].uploads)});
+  }
+  exchange->waiting_for_broker = true;
+  artifacts_.write(std::move(jobs), [exchange](std::vector<ArtifactWriter::Written> jobs_written) {
+    exchange->answer.emplace<ArtifactsWritten>(std::move(jobs_written));
+    const auto inbox = exchange->inbox;
+    inbox->push(exchange);
+  });
+}
+
+void Api::took(const Shared& exchange, ArtifactsWritten& written) {
+  auto& submission = *exchange->submission;
+  for (std::size_t i = 0; i < submission.uploading.size(); ++i) {
+    const auto item = submission.uploading[i];
+    auto& artifacts = written.jobs[i];
+    if (!artifacts) submission.refused[item] = artifacts.error();
+    else std::move(artifacts->begin(), artifacts->end(), std::back_inserter(submission.items[item].submit.artifacts));
+  }
+  submit_items(exchange);
+}
+
+void Api::submit_items(const Shared& exchange) {
+  auto& submission = *exchange->submission;
+  std::vector<services::SubmitResult> items;
+  for (std::size_t i = 0; i < submission.items.size(); ++i) {
+    if (submission.refused[i]) continue;
+    auto& submit = submission.items[i].submit;
+    auto id = submit.task_id;  // kept: a batch answer names it
+    items.push_back(std::move(submit));
+    submit.task_id = std::move(id);
+  }
+  if (!items.empty()) {
+    exchange->waiting_for_broker = true;
+    deps_.broker.submit(exchange->caller, std::move(items), reply_to<std::vector<Result<services::ResultSnapshot>>>(exchange));
+    return;
+  }
+  exchange->waiting_for_broker = false;
+  std::vector<Result<services::ResultSnapshot>> none;
+  if (is_batch_submit(*exchange)) answer_batch_submit(*exchange, none);
+  else respond_error(*exchange, *submission.refused.front());
+}
+
+// ------------------------------------------------------------------------------------------------ out
+
+struct Api::Visitor {
+  Api& api;
+  const Shared& exchange;
+
+  template <class T> bool failed(const Result<T>& result) const {
+    if (result) return false;
+    respond_error(*exchange, result.error());
+    return true;
+  }
+  void operator()(std::monostate) const { respond_error(*exchange, {Code::kInternal, "internal error"}); }
+  void operator()(Result<std::vector<Result<TaskSnapshot>>>& tasks) const {
+    if (failed(tasks)) return;
+    if (exchange->route->id == RouteId::kCreateBatch) return api.answer_batch_create(*exchange, *tasks);
+    auto& task = tasks->front();
+    if (failed(task)) return;
+    std::string body;
+    body.reserve(task->payload->size() + 512);
+    append_task(body, *task, api.zone_, false);
+    respond_json(*exchange, 202, std::move(body));
+  }
+  void operator()(Result<std::vector<TaskSnapshot>>& tasks) const { api.answer_claim(*exchange, tasks); }
+  void operator()(Result<>& done) const {
+    if (failed(done)) return;
+    respond_json(*exchange, 200, exchange->route->id == RouteId::kHeartbeat ? R"({"ok":true})" : R"({"status":"requeued"})");
+  }
+  void operator()(Result<services::NackOutcome>& outcome) const {
+    if (failed(outcome)) return;
+    std::string body = R"({"delaySeconds":)";
+    append_number(body, outcome->dead ? 0 : outcome->delay_seconds);
+    body += outcome->dead ? R"(,"status":"dlq"})" : R"(,"status":"requeued"})";
+    respond_json(*exchange, 200, std::move(body));
+  }
+  void operator()(Result<std::vector<Result<services::ResultSnapshot>>>& results) const {
+    if (failed(results)) return;
+    if (is_batch_submit(*exchange)) return api.answer_batch_submit(*exchange, *results);
+    auto& result = results->front();
+    if (failed(result)) return;
+    std::string body;
+    body.reserve(result->result->result_json.size() + 256);
+    append_result(body, *result, api.zone_);
+    respond_json(*exchange, 200, std::move(body));
+  }
+  void operator()(Result<TaskSnapshot>& task) const {
+    if (exchange->submission) return api.took(exchange, task);
+    if (!task && task.error().code == Code::kNotFound) return respond_error(*exchange, {Code::kNotFound, "not found"});
+    if (failed(task)) return;
+    std::string body;
+    append_task(body, *task, api.zone_, false);
+    respond_json(*exchange, 200, std::move(body));
+  }
+  void operator()(Result<services::TaskAndResult>& both) const {
+    // A poll that the end of the broker cut short has simply not seen a result.
+    if (!both && both.error().code == Code::kUnavailable && exchange->poll) {
+      return respond_error(*exchange, {Code::kResultNotFound, "result not found"});
+    }
+    if (failed(both)) return;
+    std::string body = R"({"result":)";
+    append_result(body, both->result, api.zone_);
+    body += R"(,"task":)";
+    append_task(body, both->task, api.zone_, false);
+    body += '}';
+    respond_json(*exchange, 200, std::move(body));
+  }
+  void operator()(Result<services::TimelineSnapshot>& timeline) const {
+    if (!timeline && timeline.error().code == Code::kNotFound) return respond_error(*exchange, {Code::kNotFound, "not found"});
+    if (failed(timeline)) return;
+    std::string body;
+    append_timeline(body, *timeline, api.zone_);
+    respond_json(*exchange, 200, std::move(body));
+  }
+  void operator()(Result<std::vector<services::DeliverySnapshot>>& deliveries) const {
+    if (failed(deliveries)) return;
+    respond_json(*exchange, 200, api.delivery_page(*deliveries));
+  }
+  void operator()(Result<services::DeliverySnapshot>& delivery) const {
+    if (failed(delivery)) return;
+    std::string body;
+    append_delivery(body, *delivery, api.zone_);
+    respond_json(*exchange, 200, std::move(body));
+  }
+  void operator()(Result<std::string>& page) const {
+    if (failed(page)) return;
+    respond_text(*exchange, 200, *std::move(page), ContentKind::kMetrics);
+  }
+  void operator()(ArtifactsWritten& written) const { api.took(exchange, written); }
+};
+
+void Api::finish(const Shared& exchange) {
+  exchange->waiting_for_broker = false;
+  // Taken out first: a step may ask the broker again, whose answer goes into the same place.
+  auto answer = std::exchange(exchange->answer, Answer{});
+  std::visit(Visitor{*this, exchange}, answer);
+  if (!exchange->ready) return;
+  if (std::exchange(exchange->poll, false)) parked_.fetch_sub(1);
+  close_span(*exchange);
+}
+
+void Api::answer_claim(Exchange& exchange, Result<std::vector<TaskSnapshot>>& tasks) const {
+  if (!tasks && !(tasks.error().code == Code::kUnavailable && exchange.poll)) return respond_error(exchange, tasks.error());
+  if (!tasks || tasks->empty()) return respond_nothing(exchange, 204);
+  std::string body;
+  if (exchange.route->id == RouteId::kClaim) {
+    body.reserve(tasks->front().payload->size() + 640);
+    append_task(body, tasks->front(), zone_, true);
+  } else {
+    exchange.batch_count = static_cast<std::int64_t>(tasks->size());
+    body = R"({"tasks":[)";
+    for (const auto& task : *tasks) {
+      if (body.back() != '[') body += ',';
+      append_task(body, task, zone_, true);
+    }
+    body += "]}";
+  }
+  respond_json(exchange, 200, std::move(body));
+  exchange.claimed = *std::move(tasks);
+}
+
+void Api::answer_batch_create(Exchange& exchange, std::vector<Result<TaskSnapshot>>& tasks) const {
+  std::string body = R"({"results":[)";
+  auto next = tasks.begin();
+  for (const auto& refused : exchange.refused) {
+    if (body.back() != '[') body += ',';
+    body += '{';
+    if (refused) {
+      append_item_error(body, *refused);
+    } else if (auto& task = *next++; !task) {
+      append_item_error(body, task.error());
+    } else {
+      body += R"("task":)";
+      append_task(body, *task, zone_, false);
+    }
+    body += '}';
+  }
+  body += "]}";
+  respond_json(exchange, 200, std::move(body));
+}
+
+void Api::answer_batch_submit(Exchange& exchange, std::vector<Result<services::ResultSnapshot>>& results) const {
+  const auto& submission = *exchange.submission;
+  std::string body = R"({"results":[)";
+  auto next = results.begin();
+  for (std::size_t i = 0; i < submission.items.size(); ++i) {
+    body += i == 0 ? R"({"taskId":)" : R"(,{"taskId":)";
+    core::append_json_string(body, submission.items[i].submit.task_id);
+    body += ',';
+    if (submission.refused[i]) {
+      append_item_error(body, *submission.refused[i]);
+    } else if (auto& result = *next++; !result) {
+      append_item_error(body, result.error());
+    } else {
+      body += R"("result":)";
+      append_result(body, *result, zone_);
+    }
+    body += '}';
+  }
+  body += "]}";
+  respond_json(exchange, 200, std::move(body));
+}
+
+std::string Api::delivery_page(const std::vector<services::DeliverySnapshot>& deliveries) const {
+  std::string body = R"({"deliveries":[)";
+  for (const auto& delivery : deliveries) {
+    if (body.back() != '[') body += ',';
+    append_delivery(body, delivery, zone_);
+  }
+  body += ']';
+  if (!deliveries.empty()) body += R"(,"next":")" + std::to_string(deliveries.back().id) + '"';
+  body += '}';
+  return body;
+}
+
+}  // namespace codeq::transport::http

@@ -1,0 +1,133 @@
+// One client connection, and the loop of the io thread that it lives on. Internal: the only header here that knows Asio.
+//
+// Shape    bytes in -> RequestReader -> exchanges in the order of their requests -> bytes out, several answers in one write
+// Threads  everything on the io thread of the loop
+// Cost     one read and one write per burst of requests; no timer per request, one tick per loop looks at every deadline
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "transport/http/api.h"
+
+namespace codeq::transport::http {
+
+// How many connections there are, over all loops; drain waits for it to fall to zero.
+class ConnectionCount {
+ public:
+  // False: there are `max` already.
+  bool enter(std::size_t max);
+  void leave();
+  [[nodiscard]] std::size_t now() const;
+  // False at the deadline.
+  bool wait_for_none(std::chrono::milliseconds deadline);
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable none_;
+  std::size_t count_ = 0;  // under mutex_
+};
+
+class Loop;
+
+class Connection : public std::enable_shared_from_this<Connection> {  // shared with its handlers in flight
+ public:
+  Connection(Loop& loop, boost::asio::ip::tcp::socket socket);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  void start();
+  void answered(const Shared& exchange);   // its answer has come in; `flush` comes after the burst
+  void flush();                            // writes what is ready
+  void tick(std::int64_t now_ns);          // cuts what has taken too long
+  void drain();                            // closes after the last answer that is under way
+  void close();                            // at once
+
+  bool dirty = false;                      // the loop's: waits for a flush
+
+ private:
+  void make_room();
+  void read();
+  void on_read(const boost::system::error_code& ec, std::size_t n);
+  void on_end_of_input();
+  void process();
+  void take_request();
+  void refuse(const Error& error);         // bad input: the last answer of this connection
+  void collect();                          // moves ready answers from the front of the order to the output
+  void append_response(Exchange& exchange);
+  void wait_to_write();
+  void finish_writing();
+  void linger();
+  [[nodiscard]] bool paused() const;
+  [[nodiscard]] std::int64_t now_ns() const;
+
+  struct Claimed { std::uint64_t end; std::vector<services::TaskSnapshot> tasks; };
+
+  Loop& loop_;
+  boost::asio::ip::tcp::socket socket_;
+  RequestReader reader_;
+  std::string in_;                         // bytes read, [in_start_, in_end_) not yet taken
+  std::size_t in_start_ = 0, in_end_ = 0;
+  std::deque<Shared> order_;               // requests under way, oldest first
+  std::string out_;                        // answers not yet written, from out_start_
+  std::size_t out_start_ = 0;
+  std::uint64_t out_base_ = 0;             // bytes of earlier `out_`s: positions in the whole stream
+  std::deque<Claimed> claimed_;            // claims in `out_`, by the end of their answer in the stream
+
+  bool reading_ = false, write_waiting_ = false, closed_ = false;
+  bool input_ended_ = false;               // the client will send no more
+  bool no_more_requests_ = false;          // we take no more: the last answer is in `order_`
+  bool lingering_ = false, draining_ = false, continue_sent_ = false, served_one_ = false;
+
+  std::int64_t head_read_ns_ = 0;
+  std::int64_t waiting_since_ns_ = 0;      // connected, or the last answer went out, or the first byte of a request came
+  std::int64_t body_since_ns_ = 0;
+  std::size_t body_bytes_then_ = 0;
+  std::int64_t write_since_ns_ = 0;
+  std::uint64_t written_then_ = 0;
+  std::int64_t linger_since_ns_ = 0;
+};
+
+class Loop {
+ public:
+  Loop(const HttpOptions& options, Api& api, ConnectionCount& count);
+  ~Loop();  // after `stop`
+  void run();                              // the body of the io thread
+  void stop();                             // any thread: cuts every connection, ends `run`
+  void drain();                            // any thread
+  void adopt(boost::asio::ip::tcp::socket socket);  // any thread; counted already
+  void mark_dirty(Connection& connection);
+  void remove(Connection& connection);
+
+  boost::asio::io_context context{1};
+  const HttpOptions& options;
+  Api& api;
+  ConnectionCount& count;
+  std::shared_ptr<Inbox> inbox;            // shared with answers that may outlive us
+
+ private:
+  void deliver();
+  void tick();
+
+  boost::asio::steady_timer timer_{context};
+  std::unordered_set<std::shared_ptr<Connection>> connections_;
+  std::vector<std::shared_ptr<Connection>> dirty_;
+  std::vector<Shared> burst_;
+  bool draining_ = false, stopped_ = false;
+};
+
+}  // namespace codeq::transport::http

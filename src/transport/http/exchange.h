@@ -1,0 +1,116 @@
+// One request on its way through the broker and back, and the inbox in which its answer comes home.
+//
+// Threads  An exchange belongs to the io thread of its connection, but for `answer`: the broker's thread writes that, and
+//          hands the exchange over through the inbox, whose lock orders the two.
+// Owners   shared: the connection keeps it in the order of its requests, the broker's callback keeps it until it answers,
+//          and either may be the last, because a client can go away while its poll is parked.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "services/auth.h"
+#include "services/broker.h"
+#include "transport/http/artifacts.h"
+#include "transport/http/decode.h"
+#include "transport/http/router.h"
+
+namespace codeq::transport::http {
+
+class Connection;
+class Inbox;
+
+enum class ContentKind : std::uint8_t { kNone, kJson, kText, kMetrics };
+
+struct Response {
+  int status = 0;
+  ContentKind content = ContentKind::kNone;
+  int retry_after_seconds = 0;      // 0: no Retry-After
+  std::string location;
+  std::string body;
+};
+
+struct ArtifactsWritten { std::vector<ArtifactWriter::Written> jobs; };
+
+using Answer = std::variant<std::monostate, Result<std::vector<Result<services::TaskSnapshot>>>, Result<std::vector<services::TaskSnapshot>>,
+                            Result<>, Result<services::NackOutcome>, Result<std::vector<Result<services::ResultSnapshot>>>,
+                            Result<services::TaskSnapshot>, Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
+                            Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>, Result<std::string>,
+                            ArtifactsWritten>;
+
+// A submission on its way: uploads are written only for tasks that the caller holds.
+struct Submission {
+  std::vector<SubmitBody> items;
+  std::vector<std::optional<Error>> refused;   // per item
+  std::size_t checking = 0;                    // the item that get_task was asked for
+  std::vector<std::size_t> uploading;          // items whose files are being written
+};
+
+struct Exchange {
+  std::shared_ptr<Inbox> inbox;
+  Connection* connection = nullptr;            // null once the connection is gone
+  const Route* route = nullptr;                // null: answered without one
+
+  bool keep_alive = true;
+  bool http11 = true;
+  bool head_only = false;                      // a HEAD request: the body's length but not the body
+  bool ready = false;                          // `response` is complete
+  bool waiting_for_broker = false;
+  bool poll = false;                           // may be parked: counted, and abandoned when the client goes
+  bool span_open = false;
+  services::CallId call = 0;
+
+  services::Caller caller;
+  std::string id;                              // of the path
+  std::string request_id;
+  core::SpanContext span;                      // of the request; the context received where tracing is off
+  core::SpanId parent;
+  std::string tracestate;
+  std::int64_t batch_count = -1;               // messaging.batch.message_count
+
+  std::vector<std::optional<Error>> refused;   // per item of a batch create, those the broker never saw
+  std::unique_ptr<Submission> submission;
+  std::vector<services::TaskSnapshot> claimed; // handed out by `response`: given back if it cannot be written
+
+  Answer answer;
+  Response response;
+};
+
+// Answers that came from other threads, for one io thread.
+class Inbox {
+ public:
+  // `wake`: makes the io thread call `take` soon; called at most once until it did.
+  // `orphan`: what to do with an answer that comes after `close`, on the thread that brings it.
+  Inbox(std::function<void()> wake, std::function<void(Exchange&)> orphan) : wake_(std::move(wake)), orphan_(std::move(orphan)) {}
+
+  void push(std::shared_ptr<Exchange> exchange);
+  void take(std::vector<std::shared_ptr<Exchange>>& out);   // `out` is empty before
+  void close();                                             // `wake` is not called any more
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<Exchange>> answered_;         // under mutex_, like the two below
+  bool armed_ = false;
+  bool closed_ = false;
+  std::function<void()> wake_;
+  std::function<void(Exchange&)> orphan_;
+};
+
+// The callback that brings a broker's answer home.
+template <class T>
+services::Done<T> reply_to(std::shared_ptr<Exchange> exchange) {
+  return [exchange = std::move(exchange)](Result<T> result) mutable {
+    exchange->answer.template emplace<Result<T>>(std::move(result));
+    const auto inbox = exchange->inbox;
+    inbox->push(std::move(exchange));
+  };
+}
+
+}  // namespace codeq::transport::http

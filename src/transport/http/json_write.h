@@ -1,0 +1,33 @@
+// Writes the JSON of api/openapi.yaml: tasks, result records, deliveries, errors.
+//
+// Shape    appends to `out`; keys in the specified order, empty ones left out, our additions last
+// Escapes  < > & U+2028 U+2029 as \u00XX, as in the reference; bytes are UTF-8, which the readers have checked
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "observe/span.h"
+#include "services/broker.h"
+
+namespace codeq::transport::http {
+
+// Seconds east of UTC at that instant (nanoseconds since the epoch).
+using ZoneOffset = std::function<int(std::int64_t)>;
+
+void append_number(std::string& out, std::int64_t number);
+void append_time(std::string& out, std::int64_t ns, const ZoneOffset& zone);
+
+// `for_worker`: the task is handed out by a claim, so its lease token and baggage go with it.
+void append_task(std::string& out, const services::TaskSnapshot& task, const ZoneOffset& zone, bool for_worker);
+void append_result(std::string& out, const services::ResultSnapshot& result, const ZoneOffset& zone);
+void append_delivery(std::string& out, const services::DeliverySnapshot& delivery, const ZoneOffset& zone);
+void append_timeline(std::string& out, const services::TimelineSnapshot& timeline, const ZoneOffset& zone);
+// `trace`: invalid, and the member is left out.
+void append_error(std::string& out, const Error& error, const core::TraceId& trace);
+
+std::string lease_token_text(std::uint64_t token);  // 16 lower-case hex digits
+
+}  // namespace codeq::transport::http
