@@ -196,7 +196,6 @@ class Scanner {
   // One value that starts here, `outside` containers already being open. Bits instead of recursion: what a caller sends
   // must not decide how much stack we use.
   bool value(std::size_t outside) {
-    std::bitset<kJsonDepthLimit> is_object;
     std::size_t open = 0;
     while (true) {
       if (at_ == end_) return fail("a value expected");
@@ -210,7 +209,7 @@ class Scanner {
             ++at_;
             break;
           }
-          is_object[open++] = c == '{';
+          is_object_[open++] = c == '{';
           if (c == '{' && !key(nullptr)) return false;
           continue;
         }
@@ -235,7 +234,7 @@ class Scanner {
         if (open == 0) return true;
         skip_space();
         if (at_ == end_) return fail("the text ends too early");
-        const bool object = is_object[open - 1];
+        const bool object = is_object_[open - 1];
         if (*at_ == ',') {
           ++at_;
           skip_space();
@@ -253,6 +252,7 @@ class Scanner {
   const char* at_;
   const char* end_;
   std::size_t depth_max_;
+  std::bitset<kJsonDepthLimit> is_object_;  // per open container of the value under way
   std::string_view reason_;
 };
 
