@@ -100,6 +100,7 @@ struct GrpcClient::Impl {
   std::string framed;
   Gzip gzip;
   bool compress = false;
+  bool failed = false;  // the last call, in its transport
   std::atomic<std::int64_t> cancel_at{kNever};
 
   bool add_header(const std::string& line) {
@@ -138,6 +139,11 @@ bool GrpcClient::Impl::set_up(const TracingOptions& options) {
        set(CURLOPT_TCP_KEEPALIVE, 1L) && set(CURLOPT_TCP_KEEPIDLE, 2L) && set(CURLOPT_TCP_KEEPINTVL, 2L) &&
        // A name server that hangs must not hold up the end of the process: its look-up thread is left behind.
        set(CURLOPT_QUICK_EXIT, 1L);
+  // libcurl before 8.0 breaks every call but the first of a prior-knowledge connection (curl issue 10634).
+  constexpr unsigned kFirstFixed = 0x080000;
+  const bool one_call_per_connection = options.insecure && curl_version_info(CURLVERSION_NOW)->version_num < kFirstFixed;
+  ok = ok && set(CURLOPT_FORBID_REUSE, one_call_per_connection ? 1L : 0L) &&
+       curl_multi_setopt(multi.get(), CURLMOPT_MAXCONNECTS, 1L) == CURLM_OK;
   if (!options.certificate.empty()) ok = ok && set(CURLOPT_CAINFO, options.certificate.c_str());
   if (!options.client_certificate.empty()) ok = ok && set(CURLOPT_SSLCERT, options.client_certificate.c_str());
   if (!options.client_key.empty()) ok = ok && set(CURLOPT_SSLKEY, options.client_key.c_str());
@@ -145,10 +151,11 @@ bool GrpcClient::Impl::set_up(const TracingOptions& options) {
 }
 
 ExportAnswer GrpcClient::Impl::finished(CURLcode code) {
-  if (code != CURLE_OK) {
-    ExportAnswer failed;
-    failed.what = error[0] != '\0' ? error.data() : curl_easy_strerror(code);
-    return failed;  // every failure of the transport is worth another try: names, routes and certificates get repaired
+  failed = code != CURLE_OK;
+  if (failed) {
+    ExportAnswer answer_less;
+    answer_less.what = error[0] != '\0' ? error.data() : curl_easy_strerror(code);
+    return answer_less;  // every failure of the transport is worth another try: names, routes and certificates get repaired
   }
   curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &answer.http_status);
   return judge(answer);
@@ -175,6 +182,7 @@ ExportAnswer GrpcClient::call(std::string_view request) {
   impl.answer = {};
   impl.error[0] = '\0';
   frame(request, impl.compress, impl.gzip, impl.framed);
+  impl.set(CURLOPT_FRESH_CONNECT, impl.failed ? 1L : 0L);  // whatever is wrong with the old one
   impl.set(CURLOPT_POSTFIELDS, impl.framed.data());
   impl.set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(impl.framed.size()));
   if (curl_multi_add_handle(impl.multi.get(), impl.easy.get()) != CURLM_OK) return {.what = "libcurl refuses the call"};
