@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Load, kill -9, restart, again and again, with an oracle outside the process.
 
-    tests/crash/crash_test.py [--cycles 10] [--seed N]
+    tests/crash/crash_test.py [--cycles 10] [--seed N] [--canary]
 
 The oracle believes only what the broker has said yes to, and holds it to that:
   - every acknowledged create exists after the last kill, and its payload is what was sent
@@ -20,6 +20,7 @@ import http.client
 import json
 import pathlib
 import random
+import shutil
 import socket
 import sys
 import tempfile
@@ -28,7 +29,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-from harness import BASE, Broker, Tokens  # noqa: E402
+from harness import BASE, Broker, Raw, Tokens, request_bytes  # noqa: E402
 from harness.webhooks import WebhookReceiver  # noqa: E402
 
 COMMANDS = ["ALPHA", "BETA", "GAMMA"]
@@ -276,23 +277,32 @@ def drain(oracle, broker, tokens, hooks, seed, deadline_seconds):
         load.join()
 
 
+def read_all(broker, tokens, ids, suffix):
+    """(id, answer of GET /tasks/{id}<suffix>) for all of them, fifty in flight."""
+    ids = list(ids)
+    with Raw(broker.port, timeout=30) as raw:
+        for at in range(0, len(ids), 50):
+            some = ids[at:at + 50]
+            raw.send(b"".join(request_bytes("GET", f"{BASE}/tasks/{i}{suffix}", tokens.acme_producer) for i in some))
+            for task_id in some:
+                yield task_id, raw.answer()
+
+
 def verify(oracle, broker, tokens, hooks):
-    connection = Connection(broker.port, tokens.acme_producer)
-    for task_id, payload in oracle.created.items():
-        status, task = connection.ask("GET", f"/tasks/{task_id}")
-        if status != 200:
-            oracle.violation(f"acknowledged create {task_id} is lost: {status}")
-        elif task["payload"] != payload:
+    for task_id, answer in read_all(broker, tokens, oracle.created, ""):
+        if answer.status != 200:
+            oracle.violation(f"acknowledged create {task_id} is lost: {answer.status}")
+        elif answer.json["payload"] != oracle.created[task_id]:
             oracle.violation(f"{task_id} has another payload")
-        elif task["status"] != "COMPLETED":
-            oracle.violation(f"{task_id} is {task['status']} after the queue has drained")
-    for task_id, record in oracle.results.items():
-        status, answer = connection.ask("GET", f"/tasks/{task_id}/result")
-        if status != 200:
-            oracle.violation(f"acknowledged result of {task_id} is lost: {status}")
-        elif answer["result"] != record:
-            oracle.violation(f"result of {task_id} changed: {record} -> {answer['result']}")
-    status, answer = connection.ask("POST", "/tasks", {"command": "AFTER", "payload": 1})
+        elif answer.json["status"] != "COMPLETED":
+            oracle.violation(f"{task_id} is {answer.json['status']} after the queue has drained")
+    for task_id, answer in read_all(broker, tokens, oracle.results, "/result"):
+        record = oracle.results[task_id]
+        if answer.status != 200:
+            oracle.violation(f"acknowledged result of {task_id} is lost: {answer.status}")
+        elif answer.json["result"] != record:
+            oracle.violation(f"result of {task_id} changed: {record} -> {answer.json['result']}")
+    status, _ = Connection(broker.port, tokens.acme_producer).ask("POST", "/tasks", {"command": "AFTER", "payload": 1})
     if status != 202:
         oracle.violation("the broker takes no tasks any more")
     wanted = {path for task_id, path in oracle.hooks.items() if task_id in oracle.created}
@@ -308,7 +318,7 @@ def verify(oracle, broker, tokens, hooks):
     oracle.counts["webhooks wanted"] = len(wanted)
 
 
-def run(cycles, seed, durability):
+def run(cycles, seed, durability, canary=False):
     dice = random.Random(seed)
     oracle, tokens, hooks = Oracle(), Tokens(), WebhookReceiver()
     start = [Load.producer] * 2 + [Load.worker] * 2
@@ -317,6 +327,8 @@ def run(cycles, seed, durability):
         begin = time.monotonic()
         slowest = 0.0
         for cycle in range(cycles):
+            if canary and cycle == cycles - 1:
+                shutil.copytree(broker.data, f"{folder}/older")
             started = time.monotonic()
             broker.start(deadline_seconds=60)
             slowest = max(slowest, time.monotonic() - started)
@@ -326,6 +338,9 @@ def run(cycles, seed, durability):
             load.join()
             if oracle.violations:
                 break
+        if canary:
+            shutil.rmtree(broker.data)
+            shutil.move(f"{folder}/older", broker.data)
         broker.start(deadline_seconds=60)
         if not oracle.violations:
             drain(oracle, broker, tokens, hooks, seed, 60 + cycles)
@@ -353,8 +368,11 @@ def main():
     parser.add_argument("--cycles", type=int, default=10)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     parser.add_argument("--durability", choices=["sync", "interval", "none"], default="sync")
+    parser.add_argument("--canary", action="store_true",
+                        help="put the folder back to before the last cycle: the oracle must notice, or this fails")
     options = parser.parse_args()
-    return run(options.cycles, options.seed, options.durability)
+    status = run(options.cycles, options.seed, options.durability, options.canary)
+    return status if not options.canary else 1 - status
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness import Receiver, World  # noqa: E402
 from harness.broker import find_binary  # noqa: E402
+from harness.webhooks import WebhookReceiver  # noqa: E402
 
 
 def pytest_configure(config):
@@ -34,6 +35,13 @@ def new_world(tmp_path):
     yield make
     for world in worlds:
         world.stop()
+
+
+@pytest.fixture
+def own_hooks():
+    hooks = WebhookReceiver()
+    yield hooks
+    hooks.stop()
 
 
 @pytest.fixture

@@ -80,6 +80,7 @@ def test_spans_that_could_not_be_delivered_are_counted(new_world):
     lives(world, 40)
     counted = [(k, v) for k, v in world.broker.metrics().items() if "span" in k and "drop" in k]
     assert counted and sum(v for _, v in counted) > 0, "a full queue drops and counts"
+    world.broker.kill()
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "https://127.0.0.1:1", "http://no-such-host.invalid:4317",
@@ -88,6 +89,7 @@ def test_an_endpoint_that_nobody_answers_refuses_no_task(new_world, endpoint):
     world = new_world(backend=False, TRACING_ENABLED="true", TRACING_OTLP_ENDPOINT=endpoint)
     for task_id, _ in lives(world, 5):
         assert world.producer.task(task_id)["status"] == "COMPLETED"
+    world.broker.kill()  # A stop would try for five seconds to flush.
 
 
 def test_tls_against_a_plaintext_collector_fails_open(new_world):
@@ -96,5 +98,5 @@ def test_tls_against_a_plaintext_collector_fails_open(new_world):
                       TRACING_OTLP_ENDPOINT=receiver.endpoint.replace("http://", "https://"))
     lives(world, 5)
     assert receiver.store.all() == []
-    world.broker.stop()
+    world.broker.kill()
     receiver.stop()

@@ -181,7 +181,7 @@ def test_a_narrow_worker_gets_only_its_event_types(shared):
 def test_q15_g3_an_answer_comes_after_a_sync(new_world, tmp_path):
     world = new_world(backend=False, start=False)
     trace = tmp_path / "strace"
-    world.broker.start(wrapper=["strace", "-f", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range", "-o", str(trace)])
+    world.broker.start(wrapper=["strace", "-D", "-f", "-qq", "-e", "trace=fdatasync,fsync,sync_file_range", "-o", str(trace)])
     before = trace.read_text().count("sync(")
     for n in range(10):
         world.producer.create("X", n)

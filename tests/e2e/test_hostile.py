@@ -20,8 +20,11 @@ def world(tmp_path_factory):
                   HTTP_IDLE_TIMEOUT_SECONDS=2)
     world.canary = world.producer.create("CANARY", {"keep": "me"})
     yield world
-    assert world.worker.claim("CANARY")["id"] == world.canary["id"], "an acknowledged task was lost on the way"
-    world.stop()
+    try:
+        kept = world.producer.task(world.canary["id"])
+        assert kept["payload"] == world.canary["payload"], "an acknowledged task was lost on the way"
+    finally:
+        world.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,8 @@ def live(world, ctx, path):
     """One life; what its producer, worker and webhook were handed."""
     command = world.command()
     task = world.producer.create(command, ctx=ctx, webhook=world.hooks.url(path))
-    claimed = world.worker.claim(command)
-    world.worker.complete(task["id"])
+    claimed = world.worker.claim(command, Context.new())  # The worker's requests are sampled whatever the ratio.
+    world.worker.complete(task["id"], ctx=Context.new())
     return task, claimed, world.hooks.wait(path)[0]
 
 
@@ -88,8 +88,6 @@ def test_a_ratio_between_decides_by_the_trace_id_as_other_sdks_do(new_world):
     world = new_world(TRACING_SAMPLE_RATIO="0.3")
     bound = int(0.3 * (1 << 63))
     sampled = 0
-    for item in world.producer.create_batch([{"command": "X", "payload": 1}] * 5):
-        pass  # A batch without context is one trace; the loop below wants many.
     for n in range(60):
         context = Context.parse(world.producer.create("RATIO", n)["traceParent"])
         expected = int(context.trace_id[16:], 16) >> 1 < bound
@@ -156,9 +154,13 @@ def test_an_endpoint_variable_of_opentelemetry_works_like_ours(new_world, own_re
     assert receiver.metadata[0]["x-team"] == "blue" and receiver.metadata[0]["x-key"] == "a b"
 
 
-def test_the_sdk_switch_of_opentelemetry_turns_tracing_off(new_world, own_receiver):
+def test_the_sdk_switch_of_opentelemetry_turns_tracing_off(new_world, own_receiver, tmp_path):
     receiver = own_receiver()
-    world = new_world(backend=receiver, OTEL_SDK_DISABLED="true")
+    config = tmp_path / "codeq.yaml"
+    config.write_text("tracingEnabled: true\n")
+    world = new_world(backend=receiver, start=False, CODEQ_CONFIG_PATH=config, OTEL_SDK_DISABLED="true")
+    del world.broker.settings["TRACING_ENABLED"]  # The reference's own variable would win.
+    world.broker.start()
     ctx = Context.new()
     assert world.producer.create("RENDER", ctx=ctx)["traceParent"] == ctx.traceparent
     world.broker.stop()

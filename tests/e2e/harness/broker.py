@@ -156,3 +156,10 @@ class Broker:
                 key, value = line.split(" # ")[0].rsplit(" ", 1)
                 values[key] = float(value)
         return values
+
+    def wait_for_metric(self, key, at_least, deadline_seconds=10):
+        """Counters are only to be asked for, so this asks."""
+        deadline = time.monotonic() + deadline_seconds
+        while self.metrics().get(key, 0) < at_least:
+            assert time.monotonic() < deadline, f"{key} stays below {at_least}: {self.metrics()}"
+            time.sleep(0.02)

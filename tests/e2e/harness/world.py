@@ -37,7 +37,7 @@ class World:
         """A command that no other test uses, so that tests can share a broker."""
         return f"RENDER-{next(_numbers)}"
 
-    def life(self, task_id, ctx, names, deadline_seconds=10):
+    def life(self, task_id, ctx, names, deadline_seconds=10, over_kill=False):
         """Waits for the named task spans, checks every rule, and returns the whole trace."""
         trace = self.spans.wait_trace(ctx.trace_id, names, deadline_seconds)
         self.wait_for_links(trace)
@@ -47,7 +47,7 @@ class World:
                         f"every event of {[s['name'] for s in timeline['spans']]}")
         trace = self.spans.trace(ctx.trace_id)
         check_life(self.spans, task_id, ctx, trace)
-        check_timeline_agrees(timeline, trace, task_id)
+        check_timeline_agrees(timeline, trace, task_id, over_kill)
         return trace
 
     def wait_for_links(self, trace):
