@@ -157,8 +157,15 @@ void Partition::create(Caller caller, std::vector<CreateTask> asks, Done<std::ve
       if (!effects->duplicate) {
         deps_.metrics.task_created(r.command);
       } else if (r.traced && r.trace.span.sampled()) {
-        group_.spans.push_back({.info = effects->task->info, .event = {.kind = core::EventKind::kCreate, .start_ns = received, .parent = r.create_parent},
-                                .replay = true, .context = r.trace.span, .tracestate = r.trace.tracestate});
+        SpanDraft draft;
+        draft.info = effects->task->info;
+        draft.event.kind = core::EventKind::kCreate;
+        draft.event.start_ns = received;
+        draft.event.parent = r.create_parent;
+        draft.replay = true;
+        draft.context = r.trace.span;
+        draft.tracestate = r.trace.tracestate;
+        group_.spans.push_back(std::move(draft));
       }
       answers.push_back(snapshot(*effects->task));
     }
