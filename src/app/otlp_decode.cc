@@ -41,7 +41,8 @@ std::string text(pbf_reader& reader) {
 std::string hex_id(pbf_reader& reader, std::size_t size, bool may_be_empty) {
   static constexpr char kDigits[] = "0123456789abcdef";
   const auto view = reader.get_view();
-  if (view.size() != size && !(may_be_empty && view.size() == 0)) throw Refused{Code::kInvalidArgument, "an id of the wrong size"};
+  if (view.size() != size && !(may_be_empty && view.size() == 0))
+    throw Refused{Code::kInvalidArgument, "an id of the wrong size"};
   std::string out;
   for (std::size_t i = 0; i < view.size(); ++i) {
     const auto byte = static_cast<unsigned char>(view.data()[i]);
@@ -135,8 +136,10 @@ ReceivedSpan read_span(pbf_reader reader, Budget& budget) {
 std::string read_scope_name(pbf_reader scope) {
   std::string name;
   while (scope.next()) {
-    if (scope.tag_and_type() == tag_and_type(1, kBytes)) name = text(scope);
-    else scope.skip();
+    if (scope.tag_and_type() == tag_and_type(1, kBytes))
+      name = text(scope);
+    else
+      scope.skip();
   }
   return name;
 }
@@ -149,7 +152,8 @@ std::string read_service_name(pbf_reader resource) {
       continue;
     }
     const auto [key, value] = read_key_value(resource.get_message());
-    if (const auto* string = std::get_if<std::string>(&value); string != nullptr && key == "service.name") name = *string;
+    if (const auto* string = std::get_if<std::string>(&value); string != nullptr && key == "service.name")
+      name = *string;
   }
   return name;
 }
@@ -158,8 +162,10 @@ std::string read_service_name(pbf_reader resource) {
 void read_scope_spans(pbf_reader reader, const std::string& service, Budget& budget, std::vector<ReceivedSpan>& out) {
   std::string scope;
   for (pbf_reader first = reader; first.next();) {
-    if (first.tag_and_type() == tag_and_type(1, kBytes)) scope = read_scope_name(first.get_message());
-    else first.skip();
+    if (first.tag_and_type() == tag_and_type(1, kBytes))
+      scope = read_scope_name(first.get_message());
+    else
+      first.skip();
   }
   while (reader.next()) {
     if (reader.tag_and_type() != tag_and_type(2, kBytes)) {
@@ -176,12 +182,16 @@ void read_scope_spans(pbf_reader reader, const std::string& service, Budget& bud
 void read_resource_spans(pbf_reader reader, Budget& budget, std::vector<ReceivedSpan>& out) {
   std::string service;
   for (pbf_reader first = reader; first.next();) {
-    if (first.tag_and_type() == tag_and_type(1, kBytes)) service = read_service_name(first.get_message());
-    else first.skip();
+    if (first.tag_and_type() == tag_and_type(1, kBytes))
+      service = read_service_name(first.get_message());
+    else
+      first.skip();
   }
   while (reader.next()) {
-    if (reader.tag_and_type() == tag_and_type(2, kBytes)) read_scope_spans(reader.get_message(), service, budget, out);
-    else reader.skip();
+    if (reader.tag_and_type() == tag_and_type(2, kBytes))
+      read_scope_spans(reader.get_message(), service, budget, out);
+    else
+      reader.skip();
   }
 }
 
@@ -225,11 +235,16 @@ void append_json_text(std::string_view value, std::string& out) {
 }
 
 void append_json_value(const Value& value, std::string& out) {
-  if (const auto* string = std::get_if<std::string>(&value)) append_json_text(*string, out);
-  else if (const auto* number = std::get_if<std::int64_t>(&value)) out += std::to_string(*number);
-  else if (const auto* flag = std::get_if<bool>(&value)) out += *flag ? "true" : "false";
-  else if (const double real = std::get<double>(value); std::isfinite(real)) out += fmt::format("{}", real);
-  else out += "null";
+  if (const auto* string = std::get_if<std::string>(&value))
+    append_json_text(*string, out);
+  else if (const auto* number = std::get_if<std::int64_t>(&value))
+    out += std::to_string(*number);
+  else if (const auto* flag = std::get_if<bool>(&value))
+    out += *flag ? "true" : "false";
+  else if (const double real = std::get<double>(value); std::isfinite(real))
+    out += fmt::format("{}", real);
+  else
+    out += "null";
 }
 
 }  // namespace
@@ -250,12 +265,12 @@ Result<std::vector<ReceivedSpan>> decode_export_request(std::string_view message
   try {
     pbf_reader request(message.data(), message.size());
     while (request.next()) {
-      if (request.tag_and_type() == tag_and_type(1, kBytes)) read_resource_spans(request.get_message(), budget, spans);
-      else request.skip();
+      if (request.tag_and_type() == tag_and_type(1, kBytes))
+        read_resource_spans(request.get_message(), budget, spans);
+      else
+        request.skip();
     }
-  } catch (const Refused& refused) {
-    return fail(refused.code, refused.why);
-  } catch (const protozero::exception&) {
+  } catch (const Refused& refused) { return fail(refused.code, refused.why); } catch (const protozero::exception&) {
     return fail(Code::kInvalidArgument, "not an ExportTraceServiceRequest");
   }
   return spans;

@@ -107,7 +107,9 @@ struct Verdict {
 };
 
 int status_of(const Error& error) {
-  return error.code == Code::kBodyTooLarge ? kResourceExhausted : error.code == Code::kInvalidArgument ? kInvalidArgument : kInternal;
+  return error.code == Code::kBodyTooLarge      ? kResourceExhausted
+         : error.code == Code::kInvalidArgument ? kInvalidArgument
+                                                : kInternal;
 }
 
 Result<std::vector<ReceivedSpan>> read_call(const Stream& stream) {
@@ -123,9 +125,12 @@ Verdict take_call(const Stream& stream, Store& store) {
     const std::scoped_lock lock(store.mutex);
     ++store.calls;
     store.last_headers = stream.headers;
-    if (stream.path != kPath) verdict = {kUnimplemented, 0, "only TraceService/Export is here"};
-    else if (!spans) verdict = {status_of(spans.error()), 0, spans.error().message};
-    else verdict = {store.status, store.rejected, store.status == 0 ? "" : "as told"};
+    if (stream.path != kPath)
+      verdict = {kUnimplemented, 0, "only TraceService/Export is here"};
+    else if (!spans)
+      verdict = {status_of(spans.error()), 0, spans.error().message};
+    else
+      verdict = {store.status, store.rejected, store.status == 0 ? "" : "as told"};
     if (verdict.status == 0) {
       store.received += spans->size();
       for (ReceivedSpan& span : *spans) {
@@ -171,7 +176,8 @@ class Connection {
   // False: the connection is done.
   bool serve(short ready) {
     if ((ready & (POLLIN | POLLHUP | POLLERR)) != 0 && !read()) return false;
-    return write() && (nghttp2_session_want_read(session_) != 0 || nghttp2_session_want_write(session_) != 0 || !out_.empty());
+    return write() &&
+           (nghttp2_session_want_read(session_) != 0 || nghttp2_session_want_write(session_) != 0 || !out_.empty());
   }
 
  private:
@@ -235,12 +241,14 @@ class Connection {
 
   static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     auto& self = *static_cast<Connection*>(user);
-    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) self.streams_[frame->hd.stream_id];
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+      self.streams_[frame->hd.stream_id];
     return 0;
   }
 
-  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name_bytes, std::size_t name_size,
-                       const std::uint8_t* value_bytes, std::size_t value_size, std::uint8_t, void* user) {
+  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name_bytes,
+                       std::size_t name_size, const std::uint8_t* value_bytes, std::size_t value_size, std::uint8_t,
+                       void* user) {
     auto& self = *static_cast<Connection*>(user);
     const auto found = self.streams_.find(frame->hd.stream_id);
     if (found == self.streams_.end()) return 0;
@@ -254,7 +262,8 @@ class Connection {
     return 0;
   }
 
-  static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size, void* user) {
+  static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size,
+                     void* user) {
     auto& self = *static_cast<Connection*>(user);
     const auto found = self.streams_.find(id);
     if (found == self.streams_.end()) return 0;
@@ -307,16 +316,17 @@ class OtlpReceiver::Server {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(options.port);
     socklen_t size = sizeof address;
-    if (wake_.get() < 0 || listener_.get() < 0 || ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-        ::listen(listener_.get(), 64) != 0 || ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-      return fail(Code::kIo, "cannot listen on 127.0.0.1:" + std::to_string(options.port) + ": " + std::generic_category().message(errno));
+    if (wake_.get() < 0 || listener_.get() < 0 ||
+        ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+        ::listen(listener_.get(), 64) != 0 ||
+        ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+      return fail(Code::kIo, "cannot listen on 127.0.0.1:" + std::to_string(options.port) + ": " +
+                                 std::generic_category().message(errno));
     }
     port_ = ntohs(address.sin_port);
     try {
       thread_ = std::thread([this] { run(); });
-    } catch (const std::system_error&) {
-      return fail(Code::kIo, "no thread for the receiver");
-    }
+    } catch (const std::system_error&) { return fail(Code::kIo, "no thread for the receiver"); }
     return {};
   }
 
@@ -349,8 +359,10 @@ class OtlpReceiver::Server {
       if (polled[0].revents != 0) return;
       std::size_t i = 2;
       for (auto it = connections.begin(); it != connections.end(); ++i) {
-        if (polled[i].revents != 0 && !(*it)->serve(polled[i].revents)) it = connections.erase(it);
-        else ++it;
+        if (polled[i].revents != 0 && !(*it)->serve(polled[i].revents))
+          it = connections.erase(it);
+        else
+          ++it;
       }
       if (polled[1].revents != 0) accept_one(connections);
     }

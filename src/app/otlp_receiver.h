@@ -28,7 +28,9 @@ class OtlpReceiver {
 
   // Serving when it returns. Errors: kIo  the port or the file cannot be had
   static Result<std::unique_ptr<OtlpReceiver>> start(Options options);
-  static Result<std::unique_ptr<OtlpReceiver>> start(std::uint16_t port) { return start({.port = port, .out_file = {}}); }
+  static Result<std::unique_ptr<OtlpReceiver>> start(std::uint16_t port) {
+    return start({.port = port, .out_file = {}});
+  }
   ~OtlpReceiver();  // stop()
   OtlpReceiver(const OtlpReceiver&) = delete;
   OtlpReceiver& operator=(const OtlpReceiver&) = delete;

@@ -45,16 +45,24 @@ std::unique_ptr<OtlpTracer> tracer_for(observe::TracingOptions options) {
 void record_some(OtlpTracer& tracer, int count) {
   SystemRng rng;
   for (int i = 0; i < count; ++i) {
-    tracer.record(Span{.context = tracer.start({}, rng), .parent = {}, .name = "n", .scope = static_cast<observe::Scope>(i % 6)});
+    tracer.record(
+        Span{.context = tracer.start({}, rng), .parent = {}, .name = "n", .scope = static_cast<observe::Scope>(i % 6)});
   }
 }
 
 // A task's claim with all that a span can have.
 Span claim(const OtlpTracer& tracer, const core::SpanContext& origin, const core::SpanContext& request, Rng& rng) {
-  Span span{.context = tracer.start(origin, rng), .parent = origin.span_id, .parent_is_remote = true,
-            .tracestate = "vendor=a:1,other=2", .name = "codeq.task.claim", .kind = observe::SpanKind::kConsumer,
-            .scope = observe::Scope::kRepository, .start_ns = 1'700'000'000'123'456'789, .end_ns = 1'700'000'000'987'654'321,
-            .error = true, .error_message = "went \"wrong\""};
+  Span span{.context = tracer.start(origin, rng),
+            .parent = origin.span_id,
+            .parent_is_remote = true,
+            .tracestate = "vendor=a:1,other=2",
+            .name = "codeq.task.claim",
+            .kind = observe::SpanKind::kConsumer,
+            .scope = observe::Scope::kRepository,
+            .start_ns = 1'700'000'000'123'456'789,
+            .end_ns = 1'700'000'000'987'654'321,
+            .error = true,
+            .error_message = "went \"wrong\""};
   span.set("codeq.command", "GENERATE_MASTER");
   span.set("codeq.attempt", std::int64_t{2});
   span.set("codeq.has_webhook", true);
@@ -110,7 +118,8 @@ TEST_P(Export, EverythingOfASpanArrives) {
   ASSERT_TRUE(receiver->wait_for(1, kSoon));
   expect_claim_arrived(receiver->spans().at(0), sent, origin);
   const std::string headers = receiver->last_headers();
-  for (const char* line : {"content-type: application/grpc\n", "te: trailers\n", "authorization: Bearer 1\n", "x-empty: \n", ":method: POST\n"}) {
+  for (const char* line : {"content-type: application/grpc\n", "te: trailers\n", "authorization: Bearer 1\n",
+                           "x-empty: \n", ":method: POST\n"}) {
     EXPECT_NE(headers.find(line), std::string::npos) << line << "not in\n" << headers;
   }
   EXPECT_EQ(headers.find("grpc-encoding: gzip") != std::string::npos, GetParam());
@@ -214,9 +223,12 @@ TEST(OtlpReceiver, WritesOneJsonLineASpan) {
   std::ifstream file(path);
   std::string line;
   ASSERT_TRUE(std::getline(file, line));
-  EXPECT_NE(line.find(R"("name":"codeq.task.claim","kind":5,"startNs":1700000000123456789)"), std::string::npos) << line;
+  EXPECT_NE(line.find(R"("name":"codeq.task.claim","kind":5,"startNs":1700000000123456789)"), std::string::npos)
+      << line;
   EXPECT_NE(line.find(R"("errorMessage":"went \"wrong\"")"), std::string::npos) << line;
-  EXPECT_NE(line.find(R"("attributes":{"codeq.attempt":2,"codeq.command":"GENERATE_MASTER","codeq.has_webhook":true})"), std::string::npos) << line;
+  EXPECT_NE(line.find(R"("attributes":{"codeq.attempt":2,"codeq.command":"GENERATE_MASTER","codeq.has_webhook":true})"),
+            std::string::npos)
+      << line;
   EXPECT_FALSE(std::getline(file, line));
   ::unlink(path.c_str());
 }
@@ -234,7 +246,10 @@ TEST(OtlpDecode, NonsenseIsRefused) {
   EXPECT_EQ(decode_export_request("\x0a\xff").error().code, Code::kInvalidArgument);
   EXPECT_TRUE(decode_export_request("").has_value());
   // A span whose trace id has three bytes.
-  EXPECT_FALSE(decode_export_request(std::string("\x0a\x09\x12\x07\x12\x05\x0a\x03" "abc", 11)).has_value());
+  EXPECT_FALSE(decode_export_request(std::string("\x0a\x09\x12\x07\x12\x05\x0a\x03"
+                                                 "abc",
+                                                 11))
+                   .has_value());
   EXPECT_FALSE(unpack_grpc_body("\0\0\0\0", false).has_value());
   EXPECT_FALSE(unpack_grpc_body(std::string("\0\0\0\0\x02z", 6), false).has_value());
   EXPECT_FALSE(unpack_grpc_body(std::string("\1\0\0\0\1z", 6), true).has_value());
@@ -243,9 +258,12 @@ TEST(OtlpDecode, NonsenseIsRefused) {
 
 TEST(OtlpDecode, TheScopesNameMayStandBehindItsSpans) {
   std::string span = "\x0a\x10" + std::string(16, '\x01') + "\x12\x08" + std::string(8, '\x02');
-  std::string scope_spans = "\x12" + std::string(1, static_cast<char>(span.size())) + span + "\x0a\x03\x0a\x01" "s";
+  std::string scope_spans = "\x12" + std::string(1, static_cast<char>(span.size())) + span +
+                            "\x0a\x03\x0a\x01"
+                            "s";
   std::string resource_spans = "\x12" + std::string(1, static_cast<char>(scope_spans.size())) + scope_spans;
-  const auto spans = decode_export_request("\x0a" + std::string(1, static_cast<char>(resource_spans.size())) + resource_spans);
+  const auto spans =
+      decode_export_request("\x0a" + std::string(1, static_cast<char>(resource_spans.size())) + resource_spans);
   ASSERT_TRUE(spans.has_value());
   ASSERT_EQ(spans->size(), 1U);
   EXPECT_EQ(spans->at(0).scope, "s");

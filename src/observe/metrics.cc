@@ -33,10 +33,14 @@ std::string clean(std::string_view value) {
 
 void append_escaped(std::string_view value, std::string& out) {
   for (const char c : value) {
-    if (c == '\\') out += "\\\\";
-    else if (c == '"') out += "\\\"";
-    else if (c == '\n') out += "\\n";
-    else out += c;
+    if (c == '\\')
+      out += "\\\\";
+    else if (c == '"')
+      out += "\\\"";
+    else if (c == '\n')
+      out += "\\n";
+    else
+      out += c;
   }
 }
 
@@ -113,7 +117,8 @@ void Metrics::task_claimed(std::string_view command) {
 
 void Metrics::task_completed(std::string_view command, Finish status, double latency_seconds) {
   const double latency = latency_seconds > 0 ? latency_seconds : 0;  // also for a NaN
-  const auto bucket = static_cast<std::size_t>(std::ranges::lower_bound(kLatencyBounds, latency) - kLatencyBounds.begin());
+  const auto bucket =
+      static_cast<std::size_t>(std::ranges::lower_bound(kLatencyBounds, latency) - kLatencyBounds.begin());
   const std::scoped_lock lock(mutex_);
   Histogram& histogram = row(command).second.finished[static_cast<std::size_t>(status)];
   ++histogram.buckets[bucket];
@@ -134,12 +139,13 @@ void Metrics::webhook_delivery(Webhook kind, std::string_view command, Delivery 
 void Metrics::rate_limit_hit(std::string_view scope, std::string_view operation) {
   const std::scoped_lock lock(mutex_);
   std::pair key{clean(scope), clean(operation)};
-  if (rate_limits_.size() >= kRateLimitsMax && !rate_limits_.contains(key)) key = {std::string(kOther), std::string(kOther)};
+  if (rate_limits_.size() >= kRateLimitsMax && !rate_limits_.contains(key))
+    key = {std::string(kOther), std::string(kOther)};
   ++rate_limits_[key];
 }
 
 void Metrics::write_counters(const std::vector<const Row*>& rows, std::string& out) const {
-  const auto by_command = [&](std::string_view name, std::string_view help, std::uint64_t Command::*member) {
+  const auto by_command = [&](std::string_view name, std::string_view help, std::uint64_t Command::* member) {
     Family family(name, "counter", help, out);
     for (const Row* row : rows) {
       if (const auto value = row->second.*member; value > 0) family.sample({{"command", row->first}}, value);
@@ -164,7 +170,8 @@ void Metrics::write_counters(const std::vector<const Row*>& rows, std::string& o
         for (std::size_t outcome = 0; outcome < kDeliveryNames.size(); ++outcome) {
           const auto count = row->second.webhooks[kind][outcome];
           if (count == 0) continue;
-          family.sample({{"kind", kWebhookNames[kind]}, {"command", row->first}, {"outcome", kDeliveryNames[outcome]}}, count);
+          family.sample({{"kind", kWebhookNames[kind]}, {"command", row->first}, {"outcome", kDeliveryNames[outcome]}},
+                        count);
         }
       }
     }
@@ -221,7 +228,8 @@ void Metrics::write_gauges(const Gauges& gauges, std::string& out) {
     for (const auto& [command, count] : subscriptions) family.sample({{"command", command}}, count);
   }
   Family("codeq_spans_recorded_total", "counter", "Sampled spans that ended.", out).sample({}, gauges.spans.recorded);
-  Family("codeq_spans_exported_total", "counter", "Spans that the collector took.", out).sample({}, gauges.spans.exported);
+  Family("codeq_spans_exported_total", "counter", "Spans that the collector took.", out)
+      .sample({}, gauges.spans.exported);
   Family("codeq_spans_dropped_total", "counter", "Spans lost to a full queue or a collector that refused them.", out)
       .sample({}, gauges.spans.dropped);
   if (!gauges.durability.empty()) {
@@ -236,7 +244,8 @@ void Metrics::write_gauges(const Gauges& gauges, std::string& out) {
 
 std::string Metrics::exposition(const Gauges& gauges) {
   std::string out;
-  Family("codeq_build_info", "gauge", "The running build.", out).sample({{"version", version_}, {"revision", revision_}}, 1);
+  Family("codeq_build_info", "gauge", "The running build.", out)
+      .sample({{"version", version_}, {"revision", revision_}}, 1);
   {
     const std::scoped_lock lock(mutex_);
     std::vector<const Row*> rows;

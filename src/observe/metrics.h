@@ -35,7 +35,7 @@ struct Gauges {
   std::vector<std::pair<std::string, std::uint64_t>> subscriptions;  // by command
   TracerStats spans;
   std::string durability;  // sync, interval or none
-  std::string sampling;    // off, view or the ratio
+  std::string sampling;  // off, view or the ratio
 };
 
 class Metrics {
@@ -51,7 +51,8 @@ class Metrics {
   void task_claimed(std::string_view command);
   void task_completed(std::string_view command, Finish status, double latency_seconds);  // create to finish
   void lease_expired(std::string_view command);
-  void webhook_delivery(Webhook kind, std::string_view command, Delivery outcome);  // once per delivery, not per attempt
+  void webhook_delivery(Webhook kind, std::string_view command,
+                        Delivery outcome);  // once per delivery, not per attempt
   void rate_limit_hit(std::string_view scope, std::string_view operation);
 
   [[nodiscard]] std::string exposition(const Gauges& gauges);
@@ -66,8 +67,8 @@ class Metrics {
   };
   struct Command {
     std::uint64_t created = 0, claimed = 0, lease_expired = 0;
-    std::array<Histogram, 2> finished;                             // by Finish; its count is the completed counter
-    std::array<std::array<std::uint64_t, 2>, 2> webhooks{};        // by Webhook, Delivery
+    std::array<Histogram, 2> finished;  // by Finish; its count is the completed counter
+    std::array<std::array<std::uint64_t, 2>, 2> webhooks{};  // by Webhook, Delivery
   };
   struct TextHash {
     using is_transparent = void;

@@ -12,7 +12,9 @@
 namespace codeq::observe {
 namespace {
 
-bool has_line(const std::string& page, const std::string& line) { return ("\n" + page).find("\n" + line + "\n") != std::string::npos; }
+bool has_line(const std::string& page, const std::string& line) {
+  return ("\n" + page).find("\n" + line + "\n") != std::string::npos;
+}
 
 std::size_t count(const std::string& page, const std::string& text) {
   std::size_t found = 0;
@@ -41,35 +43,36 @@ TEST(Metrics, TheTenFamiliesOfTheReferenceAppearWithTheirLabels) {
   Gauges gauges;
   fill(metrics, gauges);
   const std::string page = metrics.exposition(gauges);
-  for (const char* line : {
-           "codeq_task_created_total{command=\"GENERATE_MASTER\"} 1",
-           "codeq_task_claimed_total{command=\"GENERATE_MASTER\"} 1",
-           "codeq_task_completed_total{command=\"GENERATE_MASTER\",status=\"COMPLETED\"} 1",
-           "codeq_task_completed_total{command=\"GENERATE_MASTER\",status=\"FAILED\"} 1",
-           "codeq_lease_expired_total{command=\"GENERATE_MASTER\"} 1",
-           "codeq_webhook_deliveries_total{kind=\"task_result\",command=\"GENERATE_MASTER\",outcome=\"success\"} 1",
-           "codeq_webhook_deliveries_total{kind=\"queue_ready\",command=\"GENERATE_MASTER\",outcome=\"failure\"} 1",
-           "codeq_rate_limit_hits_total{scope=\"producer\",operation=\"create_task\"} 1",
-           "codeq_queue_depth{command=\"GENERATE_MASTER\",queue=\"ready\"} 3",
-           "codeq_queue_depth{command=\"GENERATE_MASTER\",queue=\"delayed\"} 2",
-           "codeq_queue_depth{command=\"GENERATE_MASTER\",queue=\"in_progress\"} 1",
-           "codeq_queue_depth{command=\"GENERATE_MASTER\",queue=\"dlq\"} 4",
-           "codeq_dlq_depth{command=\"GENERATE_MASTER\"} 4",
-           "codeq_subscriptions_active{command=\"GENERATE_MASTER\"} 2",
-           "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"COMPLETED\",le=\"0.5\"} 0",
-           "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"COMPLETED\",le=\"1\"} 1",
-           "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"COMPLETED\",le=\"3600\"} 1",
-           "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"FAILED\",le=\"3600\"} 0",
-           "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"FAILED\",le=\"+Inf\"} 1",
-           "codeq_task_processing_latency_seconds_sum{command=\"GENERATE_MASTER\",status=\"COMPLETED\"} 0.7",
-           "codeq_task_processing_latency_seconds_count{command=\"GENERATE_MASTER\",status=\"FAILED\"} 1",
-           "codeq_build_info{version=\"1.2.3\",revision=\"abc\"} 1",
-           "codeq_durability_info{mode=\"sync\"} 1",
-           "codeq_spans_recorded_total 10",
-           "codeq_spans_exported_total 7",
-           "codeq_spans_dropped_total 1",
-           "# TYPE codeq_task_processing_latency_seconds histogram",
-       }) {
+  for (
+      const char* line : {
+          "codeq_task_created_total{command=\"GENERATE_MASTER\"} 1",
+          "codeq_task_claimed_total{command=\"GENERATE_MASTER\"} 1",
+          "codeq_task_completed_total{command=\"GENERATE_MASTER\",status=\"COMPLETED\"} 1",
+          "codeq_task_completed_total{command=\"GENERATE_MASTER\",status=\"FAILED\"} 1",
+          "codeq_lease_expired_total{command=\"GENERATE_MASTER\"} 1",
+          "codeq_webhook_deliveries_total{kind=\"task_result\",command=\"GENERATE_MASTER\",outcome=\"success\"} 1",
+          "codeq_webhook_deliveries_total{kind=\"queue_ready\",command=\"GENERATE_MASTER\",outcome=\"failure\"} 1",
+          "codeq_rate_limit_hits_total{scope=\"producer\",operation=\"create_task\"} 1",
+          "codeq_queue_depth{command=\"GENERATE_MASTER\",queue=\"ready\"} 3",
+          "codeq_queue_depth{command=\"GENERATE_MASTER\",queue=\"delayed\"} 2",
+          "codeq_queue_depth{command=\"GENERATE_MASTER\",queue=\"in_progress\"} 1",
+          "codeq_queue_depth{command=\"GENERATE_MASTER\",queue=\"dlq\"} 4",
+          "codeq_dlq_depth{command=\"GENERATE_MASTER\"} 4",
+          "codeq_subscriptions_active{command=\"GENERATE_MASTER\"} 2",
+          "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"COMPLETED\",le=\"0.5\"} 0",
+          "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"COMPLETED\",le=\"1\"} 1",
+          "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"COMPLETED\",le=\"3600\"} 1",
+          "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"FAILED\",le=\"3600\"} 0",
+          "codeq_task_processing_latency_seconds_bucket{command=\"GENERATE_MASTER\",status=\"FAILED\",le=\"+Inf\"} 1",
+          "codeq_task_processing_latency_seconds_sum{command=\"GENERATE_MASTER\",status=\"COMPLETED\"} 0.7",
+          "codeq_task_processing_latency_seconds_count{command=\"GENERATE_MASTER\",status=\"FAILED\"} 1",
+          "codeq_build_info{version=\"1.2.3\",revision=\"abc\"} 1",
+          "codeq_durability_info{mode=\"sync\"} 1",
+          "codeq_spans_recorded_total 10",
+          "codeq_spans_exported_total 7",
+          "codeq_spans_dropped_total 1",
+          "# TYPE codeq_task_processing_latency_seconds histogram",
+      }) {
     EXPECT_TRUE(has_line(page, line)) << line << "\nis not in\n" << page;
   }
   EXPECT_NE(page.find("\nprocess_resident_memory_bytes "), std::string::npos);
@@ -90,8 +93,9 @@ TEST(Metrics, ABoundaryLatencyFallsIntoItsOwnBucketAndNonsenseIntoTheFirst) {
   metrics.task_completed("A", Metrics::Finish::kCompleted, 0.1);
   metrics.task_completed("A", Metrics::Finish::kCompleted, -5);
   metrics.task_completed("A", Metrics::Finish::kCompleted, std::nan(""));
-  EXPECT_TRUE(has_line(metrics.exposition({}),
-                       "codeq_task_processing_latency_seconds_bucket{command=\"A\",status=\"COMPLETED\",le=\"0.1\"} 3"));
+  EXPECT_TRUE(
+      has_line(metrics.exposition({}),
+               "codeq_task_processing_latency_seconds_bucket{command=\"A\",status=\"COMPLETED\",le=\"0.1\"} 3"));
 }
 
 TEST(Metrics, CommandsPastTheCapAreCountedTogetherUnderOther) {
@@ -137,7 +141,8 @@ TEST(Metrics, IncrementsOfManyThreadsAllCount) {
 }
 
 TEST(Metrics, PromtoolAcceptsThePage) {
-  if (std::system("command -v promtool >/dev/null 2>&1") != 0) GTEST_SKIP() << "promtool (package prometheus) is not installed";
+  if (std::system("command -v promtool >/dev/null 2>&1") != 0)
+    GTEST_SKIP() << "promtool (package prometheus) is not installed";
   Metrics metrics;
   Gauges gauges;
   fill(metrics, gauges);

@@ -31,7 +31,8 @@ TEST(Sampler, ARootIsKeptByTheLastEightBytesOfItsTraceIdAsOtherSdksDo) {
 }
 
 TEST(Sampler, RatioOneKeepsAllAndRatioZeroNothing) {
-  for (const std::uint64_t low : {std::uint64_t{1}, std::uint64_t{0x8000000000000000U}, std::uint64_t{0xffffffffffffffffU}}) {
+  for (const std::uint64_t low :
+       {std::uint64_t{1}, std::uint64_t{0x8000000000000000U}, std::uint64_t{0xffffffffffffffffU}}) {
     EXPECT_TRUE(Sampler(Sampler::Kind::kTraceIdRatio, 1.0).sample({}, id_ending(low)));
     EXPECT_FALSE(Sampler(Sampler::Kind::kTraceIdRatio, 0.0).sample({}, id_ending(low)));
   }

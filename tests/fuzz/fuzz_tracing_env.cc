@@ -18,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto end = rest.find('\n');
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    if (const auto equals = line.find('='); equals != std::string_view::npos) env.emplace(line.substr(0, equals), line.substr(equals + 1));
+    if (const auto equals = line.find('='); equals != std::string_view::npos)
+      env.emplace(line.substr(0, equals), line.substr(equals + 1));
   }
   const auto options = codeq::observe::tracing_options({}, [&](const char* name) -> std::optional<std::string> {
     const auto found = env.find(name);

@@ -30,9 +30,12 @@ void MemoryTracer::record(const Span& span) noexcept {
   for (std::uint32_t i = 0; i < span.attribute_count; ++i) {
     const Attribute& attribute = span.attributes[i];
     auto& value = owned.attributes[std::string(attribute.key)];
-    if (const auto* text = std::get_if<std::string_view>(&attribute.value)) value = std::string(*text);
-    else if (const auto* number = std::get_if<std::int64_t>(&attribute.value)) value = *number;
-    else value = std::get<bool>(attribute.value);
+    if (const auto* text = std::get_if<std::string_view>(&attribute.value))
+      value = std::string(*text);
+    else if (const auto* number = std::get_if<std::int64_t>(&attribute.value))
+      value = *number;
+    else
+      value = std::get<bool>(attribute.value);
   }
   const std::scoped_lock lock(mutex_);
   ++recorded_;

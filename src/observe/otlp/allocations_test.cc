@@ -34,8 +34,14 @@ TEST(Recording, AllocatesNothingPerSpanInSteadyState) {
   std::string scratch;
   const auto round = [&] {
     for (std::size_t i = 0; i < options.batch_spans; ++i) {
-      Span span{.context = start_span(sampler, {}, rng), .parent = {}, .tracestate = "vendor=1", .name = "codeq.task.create",
-                .kind = SpanKind::kProducer, .scope = static_cast<Scope>(i % 6), .start_ns = 1, .end_ns = 2};
+      Span span{.context = start_span(sampler, {}, rng),
+                .parent = {},
+                .tracestate = "vendor=1",
+                .name = "codeq.task.create",
+                .kind = SpanKind::kProducer,
+                .scope = static_cast<Scope>(i % 6),
+                .start_ns = 1,
+                .end_ns = 2};
       span.set("codeq.command", "GENERATE_MASTER");
       span.set("codeq.priority", std::int64_t{5});
       span.set("codeq.has_webhook", true);

@@ -1,7 +1,7 @@
 // Spans as OTLP bytes, written straight from the borrowed span. Byte tables in docs/formats/otlp.md.
 //
 // Source   opentelemetry-proto v1: trace/v1/trace.proto, collector/trace/v1/trace_service.proto
-// Cost     encode_span about a quarter of a microsecond; allocates only while `scratch` still grows
+// Cost     encode_span well under a microsecond; allocates only while `scratch` still grows
 #pragma once
 
 #include <array>

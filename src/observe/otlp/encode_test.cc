@@ -32,8 +32,10 @@ std::vector<std::string> fields(std::string_view encoded, protozero::pbf_tag_typ
   EXPECT_TRUE(list.next(2));
   auto body = list.get_message();
   while (body.next()) {
-    if (body.tag() == field) found.push_back(body.get_string());
-    else body.skip();
+    if (body.tag() == field)
+      found.push_back(body.get_string());
+    else
+      body.skip();
   }
   EXPECT_FALSE(list.next());
   return found;
@@ -41,9 +43,17 @@ std::vector<std::string> fields(std::string_view encoded, protozero::pbf_tag_typ
 
 // The worked example of docs/formats/otlp.md; a change here is a change there.
 TEST(EncodeSpan, TheWorkedExampleHasTheseBytes) {
-  Span span{.context = context(0x11, 0x22, 0x03), .parent = {}, .parent_is_remote = true, .tracestate = "a=1",
-            .name = "codeq.task.claim", .kind = SpanKind::kConsumer, .scope = Scope::kRepository,
-            .start_ns = 1, .end_ns = 256, .error = true, .error_message = "no"};
+  Span span{.context = context(0x11, 0x22, 0x03),
+            .parent = {},
+            .parent_is_remote = true,
+            .tracestate = "a=1",
+            .name = "codeq.task.claim",
+            .kind = SpanKind::kConsumer,
+            .scope = Scope::kRepository,
+            .start_ns = 1,
+            .end_ns = 256,
+            .error = true,
+            .error_message = "no"};
   span.parent.bytes.fill(0x33);
   span.set("k", "v");
   span.set("n", std::int64_t{300});
@@ -94,7 +104,11 @@ TEST(EncodeSpan, NegativeAndEmptyValuesAreLegal) {
 
 TEST(EncodeSpan, StrayBytesDoNotCostTheBatch) {
   std::string scratch;
-  Span span{.context = context(1, 2, 1), .parent = {}, .name = "a\xff" "b\xc3\xb6\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80 0123456789\xe2\x82"};
+  Span span{.context = context(1, 2, 1),
+            .parent = {},
+            .name =
+                "a\xff"
+                "b\xc3\xb6\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80 0123456789\xe2\x82"};
   EXPECT_EQ(fields(encode_span(span, scratch), 5), std::vector<std::string>{"a?b\xc3\xb6????????? 0123456789??"});
 }
 
@@ -111,8 +125,14 @@ TEST(EncodeSpan, TheFullestSpanFits) {
   std::string scratch;
   const std::string text(kSpanTextBytesMax + 1, 'y');
   const std::string state(kSpanTracestateBytesMax, 'z');
-  Span span{.context = context(1, 2, 3), .parent = {}, .tracestate = state, .name = text, .start_ns = -1, .end_ns = -1,
-            .error = true, .error_message = text};
+  Span span{.context = context(1, 2, 3),
+            .parent = {},
+            .tracestate = state,
+            .name = text,
+            .start_ns = -1,
+            .end_ns = -1,
+            .error = true,
+            .error_message = text};
   span.parent.bytes.fill(1);
   for (std::size_t i = 0; i < span.attributes.size(); ++i) span.set(text, text);
   for (std::size_t i = 0; i < span.links.size(); ++i) span.link(context(1, 2, 3));

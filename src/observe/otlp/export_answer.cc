@@ -6,9 +6,9 @@
 namespace codeq::observe {
 namespace {
 
-constexpr int kOk = 0, kCancelled = 1, kUnknown = 2, kDeadlineExceeded = 4, kPermissionDenied = 7, kResourceExhausted = 8,
-              kAborted = 10, kOutOfRange = 11, kUnimplemented = 12, kInternal = 13, kUnavailable = 14, kDataLoss = 15,
-              kUnauthenticated = 16;
+constexpr int kOk = 0, kCancelled = 1, kUnknown = 2, kDeadlineExceeded = 4, kPermissionDenied = 7,
+              kResourceExhausted = 8, kAborted = 10, kOutOfRange = 11, kUnimplemented = 12, kInternal = 13,
+              kUnavailable = 14, kDataLoss = 15, kUnauthenticated = 16;
 constexpr std::size_t kWhatBytesMax = 200;
 
 std::string_view trim(std::string_view text) {
@@ -61,12 +61,18 @@ bool has_retry_info(std::string_view base64) {
   int held = 0;
   for (const char c : base64) {
     int value = -1;
-    if (c >= 'A' && c <= 'Z') value = c - 'A';
-    else if (c >= 'a' && c <= 'z') value = c - 'a' + 26;
-    else if (c >= '0' && c <= '9') value = c - '0' + 52;
-    else if (c == '+') value = 62;
-    else if (c == '/') value = 63;
-    else break;
+    if (c >= 'A' && c <= 'Z')
+      value = c - 'A';
+    else if (c >= 'a' && c <= 'z')
+      value = c - 'a' + 26;
+    else if (c >= '0' && c <= '9')
+      value = c - '0' + 52;
+    else if (c == '+')
+      value = 62;
+    else if (c == '/')
+      value = 63;
+    else
+      break;
     bits = (bits << 6) | static_cast<std::uint32_t>(value);
     held += 6;
     if (held >= 8) {
@@ -142,7 +148,8 @@ ExportAnswer judge(const RawAnswer& raw) {
     answer.what.clear();
     read_partial_success(raw.body, answer);
   } else {
-    answer.outcome = retryable(status, raw.retry_info) ? ExportAnswer::Outcome::kRetry : ExportAnswer::Outcome::kRefused;
+    answer.outcome =
+        retryable(status, raw.retry_info) ? ExportAnswer::Outcome::kRetry : ExportAnswer::Outcome::kRefused;
   }
   return answer;
 }

@@ -12,13 +12,15 @@ RawAnswer grpc(int status) { return {.http_status = 200, .grpc_status = status, 
 TEST(ExportAnswer, OnlyTheCodesThatTheSpecificationListsAreTriedAgain) {
   EXPECT_EQ(judge(grpc(0)).outcome, Outcome::kDelivered);
   for (const int code : {1, 4, 10, 11, 14, 15}) EXPECT_EQ(judge(grpc(code)).outcome, Outcome::kRetry) << code;
-  for (const int code : {2, 3, 5, 6, 7, 8, 9, 12, 13, 16, 99}) EXPECT_EQ(judge(grpc(code)).outcome, Outcome::kRefused) << code;
+  for (const int code : {2, 3, 5, 6, 7, 8, 9, 12, 13, 16, 99})
+    EXPECT_EQ(judge(grpc(code)).outcome, Outcome::kRefused) << code;
 }
 
 TEST(ExportAnswer, ResourceExhaustedIsTriedAgainWhereTheCollectorSaysSo) {
   RawAnswer answer = grpc(8);
   // google.rpc.Status{code: 8, details: [Any{type_url: "type.googleapis.com/google.rpc.RetryInfo"}]}
-  read_answer_header("grpc-status-details-bin: CAgaKgoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbw\r\n", answer);
+  read_answer_header("grpc-status-details-bin: CAgaKgoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbw\r\n",
+                     answer);
   EXPECT_TRUE(answer.retry_info);
   EXPECT_EQ(judge(answer).outcome, Outcome::kRetry);
 }
@@ -33,7 +35,10 @@ TEST(ExportAnswer, AProxysStatusStandsInForAMissingGrpcStatus) {
 
 TEST(ExportAnswer, RejectedSpansOfAPartialSuccessAreCounted) {
   RawAnswer answer = grpc(0);
-  const std::string message("\x0a\x08\x08\x03\x12\x04" "full", 10);
+  const std::string message(
+      "\x0a\x08\x08\x03\x12\x04"
+      "full",
+      10);
   answer.body = std::string("\0\0\0\0\x0a", 5) + message;
   EXPECT_EQ(judge(answer).outcome, Outcome::kDelivered);
   EXPECT_EQ(judge(answer).rejected_spans, 3U);

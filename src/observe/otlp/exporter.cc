@@ -31,16 +31,17 @@ Result<std::unique_ptr<OtlpTracer>> OtlpTracer::open(TracingOptions options) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     tracer->thread_ = std::thread([&self = *tracer] { self.run(); });
-  } catch (const std::system_error&) {
-    tracer.reset();
-  }
+  } catch (const std::system_error&) { tracer.reset(); }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (!tracer) return fail(Code::kInternal, "no thread for the span exporter");
   return tracer;
 }
 
 OtlpTracer::OtlpTracer(TracingOptions options, std::unique_ptr<GrpcClient> client)
-    : options_(std::move(options)), resource_(encode_resource(options_)), queue_(options_), client_(std::move(client)) {}
+    : options_(std::move(options)),
+      resource_(encode_resource(options_)),
+      queue_(options_),
+      client_(std::move(client)) {}
 
 OtlpTracer::~OtlpTracer() { shutdown(std::chrono::milliseconds(0)); }
 
@@ -127,7 +128,9 @@ void OtlpTracer::note(const ExportAnswer& answer) {
       }
       return;
     case ExportAnswer::Outcome::kRetry:
-      if (!outage_) spdlog::warn("tracing: no delivery to {}: {}; spans are kept up to the queue's bound", options_.endpoint, answer.what);
+      if (!outage_)
+        spdlog::warn("tracing: no delivery to {}: {}; spans are kept up to the queue's bound", options_.endpoint,
+                     answer.what);
       outage_ = true;
       return;
     case ExportAnswer::Outcome::kRefused:

@@ -6,7 +6,8 @@
 // fails for now is kept and tried again after retry_first, doubling up to retry_max; one warning per outage is logged.
 //
 // Threads  every method from any thread
-// Cost     record about half a microsecond, no allocation in steady state, never waits for I/O
+// Cost     start and record of a span with ten attributes: about a microsecond, no allocation in steady state, no I/O;
+//          the exporter thread spends as much again
 #pragma once
 
 #include <chrono>

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <ctime>
+
 namespace codeq::observe {
 namespace {
 
@@ -65,6 +67,21 @@ TEST(OtlpTracer, AHangingCollectorCostsSpansButNeitherRecordNorShutdownWaitsForI
   EXPECT_EQ((*tracer)->stats().exported, 0U);
   record_some(**tracer, 1);
   EXPECT_EQ((*tracer)->stats().dropped, 101U);
+}
+
+TEST(OtlpTracer, ACollectorThatStopsReadingCostsNextToNoCpu) {
+  const SilentListener collector;
+  TracingOptions options = options_for(collector.endpoint());
+  options.batch_spans = options.queue_spans = 1000;
+  auto tracer = OtlpTracer::open(options);
+  ASSERT_TRUE(tracer.has_value());
+  const std::string name(1000, 'n');  // far more than the 64 KiB of a first HTTP/2 window
+  SeededRng rng(5);
+  for (int i = 0; i < 1000; ++i)
+    (*tracer)->record(Span{.context = (*tracer)->start({}, rng), .parent = {}, .name = name});
+  const std::clock_t before = std::clock();  // CPU time of the process
+  EXPECT_FALSE((*tracer)->flush(400ms));
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 5);
 }
 
 TEST(OtlpTracer, ARefusedConnectionKeepsTheSpansUntilTheShutdownsDeadline) {

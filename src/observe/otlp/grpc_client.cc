@@ -7,7 +7,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <cstdio>
+#include <thread>
+#include <utility>
 
 namespace codeq::observe {
 namespace {
@@ -18,9 +19,15 @@ constexpr std::int64_t kNever = INT64_MAX;
 
 std::int64_t ticks(GrpcClient::Time time) { return time.time_since_epoch().count(); }
 
-struct EasyFree { void operator()(CURL* handle) const { curl_easy_cleanup(handle); } };
-struct MultiFree { void operator()(CURLM* handle) const { curl_multi_cleanup(handle); } };
-struct ListFree { void operator()(curl_slist* list) const { curl_slist_free_all(list); } };
+struct EasyFree {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+struct MultiFree {
+  void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
+};
+struct ListFree {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
 
 std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
   try {
@@ -37,9 +44,7 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   if (body.size() + length > kAnswerBytesMax) return 0;
   try {
     body.append(data, length);
-  } catch (...) {
-    return 0;
-  }
+  } catch (...) { return 0; }
   return length;
 }
 
@@ -110,10 +115,13 @@ struct GrpcClient::Impl {
     return true;
   }
   template <class T>
-  bool set(CURLoption option, T value) { return curl_easy_setopt(easy.get(), option, value) == CURLE_OK; }
+  bool set(CURLoption option, T value) {
+    return curl_easy_setopt(easy.get(), option, value) == CURLE_OK;
+  }
 
   bool set_up(const TracingOptions& options);
   ExportAnswer finished(CURLcode code);
+  curl_off_t bytes_moved() const;
 };
 
 bool GrpcClient::Impl::set_up(const TracingOptions& options) {
@@ -130,7 +138,8 @@ bool GrpcClient::Impl::set_up(const TracingOptions& options) {
   ok = ok && set(CURLOPT_URL, url.c_str()) && set(CURLOPT_HTTPHEADER, headers.get()) && set(CURLOPT_POST, 1L) &&
        set(CURLOPT_USERAGENT, "codeq-otlp") && set(CURLOPT_NOSIGNAL, 1L) && set(CURLOPT_FOLLOWLOCATION, 0L) &&
        set(CURLOPT_PROXY, "") && set(CURLOPT_NOPROXY, "*") && set(CURLOPT_PROTOCOLS_STR, "http,https") &&
-       set(CURLOPT_HTTP_VERSION, options.insecure ? long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE} : long{CURL_HTTP_VERSION_2TLS}) &&
+       set(CURLOPT_HTTP_VERSION,
+           options.insecure ? long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE} : long{CURL_HTTP_VERSION_2TLS}) &&
        set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count())) &&
        set(CURLOPT_TIMEOUT_MS, static_cast<long>(options.timeout.count())) && set(CURLOPT_ERRORBUFFER, error.data()) &&
        set(CURLOPT_HEADERFUNCTION, &on_header) && set(CURLOPT_HEADERDATA, &answer) &&
@@ -141,7 +150,8 @@ bool GrpcClient::Impl::set_up(const TracingOptions& options) {
        set(CURLOPT_QUICK_EXIT, 1L);
   // libcurl before 8.0 breaks every call but the first of a prior-knowledge connection (curl issue 10634).
   constexpr unsigned kFirstFixed = 0x080000;
-  const bool one_call_per_connection = options.insecure && curl_version_info(CURLVERSION_NOW)->version_num < kFirstFixed;
+  const bool one_call_per_connection =
+      options.insecure && curl_version_info(CURLVERSION_NOW)->version_num < kFirstFixed;
   ok = ok && set(CURLOPT_FORBID_REUSE, one_call_per_connection ? 1L : 0L) &&
        curl_multi_setopt(multi.get(), CURLMOPT_MAXCONNECTS, 1L) == CURLM_OK;
   if (!options.certificate.empty()) ok = ok && set(CURLOPT_CAINFO, options.certificate.c_str());
@@ -159,6 +169,15 @@ ExportAnswer GrpcClient::Impl::finished(CURLcode code) {
   }
   curl_easy_getinfo(easy.get(), CURLINFO_RESPONSE_CODE, &answer.http_status);
   return judge(answer);
+}
+
+curl_off_t GrpcClient::Impl::bytes_moved() const {
+  curl_off_t sent = 0, received = 0;
+  long headers_received = 0;
+  curl_easy_getinfo(easy.get(), CURLINFO_SIZE_UPLOAD_T, &sent);
+  curl_easy_getinfo(easy.get(), CURLINFO_SIZE_DOWNLOAD_T, &received);
+  curl_easy_getinfo(easy.get(), CURLINFO_HEADER_SIZE, &headers_received);
+  return sent + received + headers_received;
 }
 
 GrpcClient::GrpcClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -188,23 +207,33 @@ ExportAnswer GrpcClient::call(std::string_view request) {
   if (curl_multi_add_handle(impl.multi.get(), impl.easy.get()) != CURLM_OK) return {.what = "libcurl refuses the call"};
 
   ExportAnswer answer{.what = "libcurl gave up"};
+  curl_off_t moved = 0;
+  std::int64_t stall_ns = 0;
   // The multi interface and not curl_easy_perform, whose progress callback can be a second late.
-  for (int running = 1;;) {
+  for (int running = 1, ready = 0;;) {
     if (curl_multi_perform(impl.multi.get(), &running) != CURLM_OK) break;
     if (running == 0) {
       int left = 0;
-      if (const CURLMsg* message = curl_multi_info_read(impl.multi.get(), &left)) answer = impl.finished(message->data.result);
+      if (const CURLMsg* message = curl_multi_info_read(impl.multi.get(), &left))
+        answer = impl.finished(message->data.result);
       break;
     }
-    const std::int64_t cancel_at = impl.cancel_at.load();
     const std::int64_t now = ticks(std::chrono::steady_clock::now());
-    if (now >= cancel_at) {
+    const std::int64_t left_ns = impl.cancel_at.load() - now;
+    if (left_ns <= 0) {
       answer = {.outcome = ExportAnswer::Outcome::kCancelled, .what = "the deadline of the shutdown came first"};
       break;
     }
-    constexpr std::int64_t kNanosPerMilli = 1'000'000, kPollMsMax = 1'000;
-    const auto wait_ms = std::min(kPollMsMax, (cancel_at - now + kNanosPerMilli - 1) / kNanosPerMilli);
-    if (curl_multi_poll(impl.multi.get(), nullptr, 0, static_cast<int>(wait_ms), nullptr) != CURLM_OK) break;
+    // A collector that opens no HTTP/2 window leaves its socket writable and libcurl (7.88 at least) asking for just
+    // that: poll would return at once, forever. Being called for nothing therefore costs a growing pause.
+    constexpr std::int64_t kFirstStallNs = 100'000, kStallNsMax = 10'000'000;
+    const curl_off_t moved_before = std::exchange(moved, impl.bytes_moved());
+    stall_ns = ready > 0 && moved == moved_before ? std::clamp(2 * stall_ns, kFirstStallNs, kStallNsMax) : 0;
+    if (stall_ns > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(std::min(stall_ns, left_ns)));
+
+    constexpr std::int64_t kNanosPerMilli = 1'000'000, kPollNsMax = 1'000'000'000;
+    const auto wait_ms = static_cast<int>((std::min(kPollNsMax, left_ns) + kNanosPerMilli - 1) / kNanosPerMilli);
+    if (curl_multi_poll(impl.multi.get(), nullptr, 0, wait_ms, &ready) != CURLM_OK) break;
   }
   curl_multi_remove_handle(impl.multi.get(), impl.easy.get());
   return answer;

@@ -107,8 +107,10 @@ class Reader {
     const Found found = first(names);
     if (!found) return;
     const auto value = parse_count(found.value);
-    if (value && *value >= low && *value <= high) out = T(*value);
-    else warn(found, "a whole number from " + std::to_string(low) + " to " + std::to_string(high) + " is needed");
+    if (value && *value >= low && *value <= high)
+      out = T(*value);
+    else
+      warn(found, "a whole number from " + std::to_string(low) + " to " + std::to_string(high) + " is needed");
   }
 
  private:
@@ -143,9 +145,12 @@ void read_headers(Reader& reader, Pairs& headers) {
   if (!pairs) return reader.warn(found, "not a list of key=value");
   for (const auto& [key, value] : *pairs) {
     const std::string name = lower(key);
-    if (!is_header_name(name) || !is_header_value(value)) reader.warn(found, "in part: not a legal HTTP header");
-    else if (reserved_header(name)) reader.warn(found, "in part: header " + name + " belongs to the protocol");
-    else headers.emplace_back(name, value);
+    if (!is_header_name(name) || !is_header_value(value))
+      reader.warn(found, "in part: not a legal HTTP header");
+    else if (reserved_header(name))
+      reader.warn(found, "in part: header " + name + " belongs to the protocol");
+    else
+      headers.emplace_back(name, value);
   }
 }
 
@@ -159,9 +164,7 @@ Result<void> read_enabled(const TracingFile& file, Reader& reader, TracingOption
   options.enabled = file.enabled.value_or(false);
   if (const Found off = reader.first({"OTEL_SDK_DISABLED"}); off && lower(off.value) == "true") options.enabled = false;
   if (const Found none = reader.first({"OTEL_TRACES_EXPORTER"}); none && none.value == "none") options.enabled = false;
-  if (const Found told = reader.first({"TRACING_ENABLED"})) {
-    CODEQ_TRY(options.enabled, read_flag(told));
-  }
+  if (const Found told = reader.first({"TRACING_ENABLED"})) { CODEQ_TRY(options.enabled, read_flag(told)); }
   return {};
 }
 
@@ -170,21 +173,24 @@ void read_resource(const TracingFile& file, Reader& reader, TracingOptions& opti
   if (const Found found = reader.first({"OTEL_RESOURCE_ATTRIBUTES"})) {
     if (auto pairs = parse_pairs(found.value)) {
       for (auto& [key, value] : *pairs) {
-        if (key == "service.name") options.service_name = std::move(value);
-        else options.resource_attributes.emplace_back(std::move(key), std::move(value));
+        if (key == "service.name")
+          options.service_name = std::move(value);
+        else
+          options.resource_attributes.emplace_back(std::move(key), std::move(value));
       }
     } else {
       reader.warn(found, "not a list of key=value");
     }
   }
-  if (const Found found = reader.first({"TRACING_SERVICE_NAME", "OTEL_SERVICE_NAME"})) options.service_name = found.value;
+  if (const Found found = reader.first({"TRACING_SERVICE_NAME", "OTEL_SERVICE_NAME"}))
+    options.service_name = found.value;
 }
 
 // Who speaks closer to the process wins: an endpoint of the environment with a scheme outweighs the file's
 // `insecure`, one with no scheme does not.
 Result<void> read_endpoint(const TracingFile& file, Reader& reader, TracingOptions& options) {
-  const Found from_env = reader.first(
-      {"TRACING_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"});
+  const Found from_env =
+      reader.first({"TRACING_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"});
   Endpoint endpoint{.authority = options.endpoint, .secure = std::nullopt};
   const char* name = from_env ? from_env.name : "tracingOtlpEndpoint";
   if (from_env || (file.otlp_endpoint && !file.otlp_endpoint->empty())) {
@@ -194,8 +200,8 @@ Result<void> read_endpoint(const TracingFile& file, Reader& reader, TracingOptio
   }
   options.endpoint = endpoint.authority;
 
-  const Found insecure = reader.first(
-      {"TRACING_OTLP_INSECURE", "OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"});
+  const Found insecure =
+      reader.first({"TRACING_OTLP_INSECURE", "OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"});
   if (insecure) {
     CODEQ_TRY(options.insecure, read_flag(insecure));
   } else if (from_env && endpoint.secure) {
@@ -216,9 +222,7 @@ Result<double> checked_ratio(std::string_view name, std::optional<double> ratio)
 Result<void> read_sampler(const TracingFile& file, Reader& reader, TracingOptions& options) {
   using Kind = Sampler::Kind;
   double ratio = 1.0;
-  if (file.sample_ratio) {
-    CODEQ_TRY(ratio, checked_ratio("tracingSampleRatio", file.sample_ratio));
-  }
+  if (file.sample_ratio) { CODEQ_TRY(ratio, checked_ratio("tracingSampleRatio", file.sample_ratio)); }
   Kind kind = Kind::kParentBasedTraceIdRatio;
   if (const Found told = reader.first({"TRACING_SAMPLE_RATIO"})) {
     CODEQ_TRY(ratio, checked_ratio(told.name, parse_double(told.value)));
@@ -250,8 +254,10 @@ void read_transport(Reader& reader, TracingOptions& options) {
   read_headers(reader, options.headers);
   if (const Found found = reader.first({"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"})) {
     const std::string word = lower(found.value);
-    if (word == "gzip" || word == "none") options.gzip = word == "gzip";
-    else reader.warn(found, "gzip or none is needed");
+    if (word == "gzip" || word == "none")
+      options.gzip = word == "gzip";
+    else
+      reader.warn(found, "gzip or none is needed");
   }
   if (const Found found = reader.first({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"});
       found && lower(found.value) != "grpc") {
@@ -261,7 +267,8 @@ void read_transport(Reader& reader, TracingOptions& options) {
     if (Found found = reader.first({traces, all})) out = std::move(found.value);
   };
   file("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE", options.certificate);
-  file("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", options.client_certificate);
+  file("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+       options.client_certificate);
   file("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY", options.client_key);
 
   constexpr std::int64_t kHourMs = 3'600'000;
@@ -298,7 +305,8 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   std::string_view rest = trim(text);
   if (const auto scheme_end = rest.find("://"); scheme_end != std::string_view::npos) {
     const std::string scheme = lower(rest.substr(0, scheme_end));
-    if (scheme != "http" && scheme != "https") return fail(Code::kInvalidArgument, "host:port, http:// or https:// is needed");
+    if (scheme != "http" && scheme != "https")
+      return fail(Code::kInvalidArgument, "host:port, http:// or https:// is needed");
     endpoint.secure = scheme == "https";
     rest.remove_prefix(scheme_end + 3);
   }
@@ -310,9 +318,9 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
   if (rest.starts_with('[')) {
     const auto close = rest.find(']');
     host_end = close == std::string_view::npos ? rest.size() : close + 1;
-    host_ok = close != std::string_view::npos && close > 1 && std::ranges::all_of(rest.substr(1, close - 1), [](char c) {
-      return hex_digit(c) >= 0 || c == ':' || c == '.';
-    });
+    host_ok = close != std::string_view::npos && close > 1 &&
+              std::ranges::all_of(rest.substr(1, close - 1),
+                                  [](char c) { return hex_digit(c) >= 0 || c == ':' || c == '.'; });
   } else {
     host_end = std::min(rest.find(':'), rest.size());
     host_ok = host_end > 0 && std::ranges::all_of(rest.substr(0, host_end), is_host_byte);
@@ -326,7 +334,8 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
     return endpoint;
   }
   const auto number = port.front() == ':' ? parse_count(port.substr(1)) : std::nullopt;
-  if (!number || *number < 1 || *number > 65'535) return fail(Code::kInvalidArgument, "a port from 1 to 65535 is needed");
+  if (!number || *number < 1 || *number > 65'535)
+    return fail(Code::kInvalidArgument, "a port from 1 to 65535 is needed");
   endpoint.authority += ':';
   endpoint.authority += std::to_string(*number);
   return endpoint;

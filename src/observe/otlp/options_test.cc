@@ -39,7 +39,8 @@ TEST(TracingOptions, WithNothingSetTracingIsOffAndTheDefaultsAreTheDocumentedOne
 }
 
 TEST(TracingOptions, TheReferencesVariablesWinOverOpenTelemetrysAndBothOverTheFile) {
-  const TracingFile file{.enabled = true, .service_name = "file", .otlp_endpoint = "file:1", .otlp_insecure = true, .sample_ratio = 0.1};
+  const TracingFile file{
+      .enabled = true, .service_name = "file", .otlp_endpoint = "file:1", .otlp_insecure = true, .sample_ratio = 0.1};
   const auto from_file = good({}, file);
   EXPECT_TRUE(from_file.enabled);
   EXPECT_EQ(from_file.service_name, "file");
@@ -74,7 +75,8 @@ TEST(TracingOptions, TheReferencesVariablesWinOverOpenTelemetrysAndBothOverTheFi
 }
 
 TEST(TracingOptions, TheTraceSpecificEndpointWinsOverTheGeneralOne) {
-  EXPECT_EQ(good({{"OTEL_EXPORTER_OTLP_ENDPOINT", "a:1"}, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "b:2"}}).endpoint, "b:2");
+  EXPECT_EQ(good({{"OTEL_EXPORTER_OTLP_ENDPOINT", "a:1"}, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "b:2"}}).endpoint,
+            "b:2");
 }
 
 TEST(TracingOptions, AnEmptyVariableCountsAsUnset) {
@@ -91,7 +93,8 @@ TEST(TracingOptions, TheSdkCanBeSwitchedOffForAFleet) {
 TEST(TracingOptions, TheSchemeDecidesTlsUnlessToldOtherwise) {
   EXPECT_TRUE(good({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"}}).insecure);
   EXPECT_FALSE(good({{"OTEL_EXPORTER_OTLP_ENDPOINT", "https://c:4317"}}).insecure);
-  EXPECT_FALSE(good({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"}, {"OTEL_EXPORTER_OTLP_INSECURE", "false"}}).insecure);
+  EXPECT_FALSE(
+      good({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"}, {"OTEL_EXPORTER_OTLP_INSECURE", "false"}}).insecure);
   EXPECT_TRUE(good({}, {.otlp_endpoint = "http://c:4317"}).insecure);
   EXPECT_FALSE(good({}, {.otlp_endpoint = "http://c:4317", .otlp_insecure = false}).insecure);
   // The environment's scheme is closer than the file's word; with no scheme there, the file's word stands.
@@ -115,16 +118,20 @@ TEST(TracingOptions, ARatioOutsideZeroToOneIsRefusedAndZeroIsLegal) {
 TEST(TracingOptions, EverySamplerNameIsKnownAndAnUnknownOneIsIgnoredWithAWarning) {
   EXPECT_EQ(good({{"OTEL_TRACES_SAMPLER", "always_on"}}).sampler.kind(), Sampler::Kind::kAlwaysOn);
   EXPECT_EQ(good({{"OTEL_TRACES_SAMPLER", "always_off"}}).sampler.kind(), Sampler::Kind::kAlwaysOff);
-  EXPECT_EQ(good({{"OTEL_TRACES_SAMPLER", "parentbased_always_on"}}).sampler.kind(), Sampler::Kind::kParentBasedAlwaysOn);
-  EXPECT_EQ(good({{"OTEL_TRACES_SAMPLER", "parentbased_always_off"}}).sampler.kind(), Sampler::Kind::kParentBasedAlwaysOff);
-  EXPECT_EQ(good({{"OTEL_TRACES_SAMPLER", "parentbased_traceidratio"}}).sampler.kind(), Sampler::Kind::kParentBasedTraceIdRatio);
+  EXPECT_EQ(good({{"OTEL_TRACES_SAMPLER", "parentbased_always_on"}}).sampler.kind(),
+            Sampler::Kind::kParentBasedAlwaysOn);
+  EXPECT_EQ(good({{"OTEL_TRACES_SAMPLER", "parentbased_always_off"}}).sampler.kind(),
+            Sampler::Kind::kParentBasedAlwaysOff);
+  EXPECT_EQ(good({{"OTEL_TRACES_SAMPLER", "parentbased_traceidratio"}}).sampler.kind(),
+            Sampler::Kind::kParentBasedTraceIdRatio);
   const auto unknown = good({{"OTEL_TRACES_SAMPLER", "jaeger_remote"}});
   EXPECT_EQ(unknown.sampler.kind(), Sampler::Kind::kParentBasedTraceIdRatio);
   EXPECT_EQ(unknown.warnings.size(), 1U);
 }
 
 TEST(TracingOptions, HeadersAreDecodedAndThoseOfTheProtocolLeftAlone) {
-  const auto options = good({{"OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Basic%20c2VjcmV0, x-team = a%2Cb ,te=gzip,bad%0a=1"}});
+  const auto options =
+      good({{"OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Basic%20c2VjcmV0, x-team = a%2Cb ,te=gzip,bad%0a=1"}});
   const Pairs expected{{"authorization", "Basic c2VjcmV0"}, {"x-team", "a,b"}};
   EXPECT_EQ(options.headers, expected);
   ASSERT_EQ(options.warnings.size(), 2U);
@@ -132,7 +139,8 @@ TEST(TracingOptions, HeadersAreDecodedAndThoseOfTheProtocolLeftAlone) {
 }
 
 TEST(TracingOptions, ResourceAttributesMayNameTheServiceAndABrokenListIsLeftOut) {
-  const auto options = good({{"OTEL_RESOURCE_ATTRIBUTES", "service.name=billing,deployment.environment=pr%C3%B6d"}}, {.service_name = "file"});
+  const auto options = good({{"OTEL_RESOURCE_ATTRIBUTES", "service.name=billing,deployment.environment=pr%C3%B6d"}},
+                            {.service_name = "file"});
   EXPECT_EQ(options.service_name, "billing");
   const Pairs expected{{"deployment.environment", "pröd"}};
   EXPECT_EQ(options.resource_attributes, expected);
@@ -153,14 +161,18 @@ TEST(TracingOptions, NumbersOfTheBatchProcessorAreReadAndWrongOnesIgnored) {
   EXPECT_EQ(options.connect_timeout.count(), 2000);
   EXPECT_TRUE(options.gzip);
   EXPECT_EQ(options.certificate, "/etc/ca.pem");
-  const auto wrong = good({{"OTEL_BSP_SCHEDULE_DELAY", "-1"}, {"OTEL_BSP_MAX_QUEUE_SIZE", "many"}, {"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"}});
+  const auto wrong = good({{"OTEL_BSP_SCHEDULE_DELAY", "-1"},
+                           {"OTEL_BSP_MAX_QUEUE_SIZE", "many"},
+                           {"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"}});
   EXPECT_EQ(wrong.schedule_delay.count(), 5'000);
   EXPECT_EQ(wrong.queue_spans, 65'536U);
   EXPECT_EQ(wrong.warnings.size(), 3U);
 }
 
 TEST(Endpoint, AUrlIsReducedToHostAndPort) {
-  const auto parsed = [](std::string_view text) { return parse_endpoint(text).value_or(Endpoint{"refused", std::nullopt}).authority; };
+  const auto parsed = [](std::string_view text) {
+    return parse_endpoint(text).value_or(Endpoint{"refused", std::nullopt}).authority;
+  };
   EXPECT_EQ(parsed("localhost:4317"), "localhost:4317");
   EXPECT_EQ(parsed("collector"), "collector:4317");
   EXPECT_EQ(parsed("http://collector"), "collector:4317");
@@ -168,7 +180,8 @@ TEST(Endpoint, AUrlIsReducedToHostAndPort) {
   EXPECT_EQ(parsed("HTTPS://user:secret@api.example.com:4317/v1/traces?x=1"), "api.example.com:4317");
   EXPECT_EQ(parsed("http://[::1]:4317/"), "[::1]:4317");
   EXPECT_EQ(parsed(" 127.0.0.1:1 "), "127.0.0.1:1");
-  for (const auto* bad : {"", ":4317", "http://", "ftp://x", "unix:///run/s", "a b:1", "host:0", "host:65536", "host:x", "[::1", "[]:1", "[::1]x", "h\nx:1"}) {
+  for (const auto* bad : {"", ":4317", "http://", "ftp://x", "unix:///run/s", "a b:1", "host:0", "host:65536", "host:x",
+                          "[::1", "[]:1", "[::1]x", "h\nx:1"}) {
     EXPECT_EQ(parsed(bad), "refused") << bad;
   }
 }

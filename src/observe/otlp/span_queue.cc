@@ -26,8 +26,10 @@ void SpanQueue::push(Scope scope, std::string_view encoded) {
     }
     try {
       if (current_.empty()) {
-        if (free_.empty()) current_.emplace_back();
-        else current_.splice(current_.begin(), free_, free_.begin());
+        if (free_.empty())
+          current_.emplace_back();
+        else
+          current_.splice(current_.begin(), free_, free_.begin());
       }
       current_.front().bodies[static_cast<std::size_t>(scope)].append(encoded);
     } catch (...) {  // no memory: the span is lost, the task is not

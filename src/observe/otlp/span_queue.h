@@ -39,7 +39,7 @@ class SpanQueue {
   explicit SpanQueue(const TracingOptions& options);
 
   void push(Scope scope, std::string_view encoded);  // full or closed: dropped and counted
-  void count_dropped();                              // a span that could not even be encoded
+  void count_dropped();  // a span that could not even be encoded
 
   // Waits for work: a full batch at once, a part of one when the schedule delay is up, a flush asks or the queue closes.
   // One batch, or none when closed and empty.
@@ -47,7 +47,7 @@ class SpanQueue {
   // Waits until `until`, not past the deadline of a close; true: early, a flush or close asks for another try now.
   bool pause(Time until);
   void settle(Batches batch, std::size_t exported);  // what was not exported is dropped
-  void drop_rest();                                  // everything that waits
+  void drop_rest();  // everything that waits
 
   // Asks for delivery of all that was pushed before; false: `deadline` came first.
   bool flush(Time deadline);
