@@ -3,8 +3,9 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
+#include <algorithm>
+#include <charconv>
 #include <cstring>
-#include <optional>
 
 namespace codeq::transport::http {
 
@@ -13,11 +14,20 @@ namespace bhttp = boost::beast::http;
 
 namespace {
 
+constexpr std::size_t kChunkLineBytesMax = 1024;  // a chunk's size and extension, or a line of the trailer
 constexpr std::size_t kTraceLinesMax = 64;  // lines of one trace header that are looked at
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
-bool digits(std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos; }
+// The whole text as a number: digits only, and it fits.
+bool read_length(std::string_view text, int base, std::uint64_t& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out, base);
+  return error == std::errc{} && end == text.data() + text.size() && text.front() != '-';
+}
+
+bool has_control_byte(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
+}
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
   return beast::iequals(beast::string_view(a.data(), a.size()), beast::string_view(b.data(), b.size()));
@@ -28,6 +38,75 @@ bool token_byte(char c) {
   static constexpr std::string_view kPunctuation = "!#$%&'*+-.^_`|~";
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || kPunctuation.find(c) != std::string_view::npos;
 }
+
+// Beast reads the head; it calls back with views into the bytes it was given, and what a handler needs is copied into
+// `request`. Bodies are ours: its reading of chunks depends on how they arrive, and trips over its own assertion when the
+// last chunk comes in small pieces (1.81, basic_parser::parse_chunk_header).
+class BeastParser final : public bhttp::basic_parser<true> {
+ public:
+  explicit BeastParser(Request& the_request) : request(&the_request) {}
+
+  Request* request;
+  std::uint64_t length = 0;
+  bool has_length = false, chunked = false, has_host = false;
+
+ private:
+  void on_request_impl(bhttp::verb verb, beast::string_view, beast::string_view target, int version, beast::error_code&) override {
+    request->method = verb == bhttp::verb::get    ? Method::kGet
+                      : verb == bhttp::verb::post ? Method::kPost
+                      : verb == bhttp::verb::head ? Method::kHead
+                                                  : Method::kOther;
+    request->http11 = version == 11;
+    request->target.assign(target.data(), target.size());
+  }
+  void on_response_impl(int, beast::string_view, int, beast::error_code&) override {}
+  void on_field_impl(bhttp::field name, beast::string_view name_text, beast::string_view value, beast::error_code& ec) override {
+    switch (name) {
+      case bhttp::field::host:
+        if (has_host) ec = bhttp::error::bad_field;
+        has_host = true;
+        break;
+      case bhttp::field::content_length:
+        // Beast also takes a list of equal lengths; two parsers may not agree on that.
+        if (has_length || chunked || !read_length(view(value), 10, length)) ec = bhttp::error::bad_content_length;
+        has_length = true;
+        break;
+      case bhttp::field::transfer_encoding:
+        if (has_length || chunked || !request->http11 || !equals_ignoring_case(view(value), "chunked")) {
+          ec = bhttp::error::bad_transfer_encoding;
+        }
+        chunked = true;
+        break;
+      case bhttp::field::authorization:
+        if (request->authorization.empty()) request->authorization.assign(value.data(), value.size());
+        break;
+      case bhttp::field::expect:
+        if (equals_ignoring_case(view(value), "100-continue")) request->expect_continue = request->http11;
+        break;
+      case bhttp::field::unknown:
+        on_unknown(view(name_text), view(value));
+        break;
+      default:
+        break;
+    }
+  }
+  void on_unknown(std::string_view name, std::string_view value) const {
+    if (equals_ignoring_case(name, "traceparent")) request->traceparent.add(value);
+    else if (equals_ignoring_case(name, "tracestate")) request->tracestate.add(value);
+    else if (equals_ignoring_case(name, "baggage")) request->baggage.add(value);
+    else if (equals_ignoring_case(name, "x-request-id") && request->request_id.empty()) request->request_id = value;
+  }
+  void on_header_impl(beast::error_code& ec) override {
+    if (request->http11 && !has_host) ec = bhttp::error::bad_field;
+    request->keep_alive = request->http11 && keep_alive();
+  }
+  // The head is all that Beast is given; a body of ours it never sees.
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, beast::error_code&) override {}
+  std::size_t on_body_impl(beast::string_view, beast::error_code&) override { return 0; }
+  void on_chunk_header_impl(std::uint64_t, beast::string_view, beast::error_code&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view, beast::error_code&) override { return 0; }
+  void on_finish_impl(beast::error_code&) override {}
+};
 
 }  // namespace
 
@@ -48,88 +127,13 @@ std::vector<std::string_view> HeaderLines::views() const {
   return lines;
 }
 
-// Beast calls back with views into the bytes it was given; what a handler needs is copied into `request`.
-struct RequestReader::Parser {
-  class Beast final : public bhttp::basic_parser<true> {
-   public:
-    Request* request = nullptr;
-    bool head_done = false, has_length = false, chunked = false, has_host = false;
-
-   private:
-    void on_request_impl(bhttp::verb verb, beast::string_view, beast::string_view target, int version, beast::error_code&) override {
-      request->method = verb == bhttp::verb::get    ? Method::kGet
-                        : verb == bhttp::verb::post ? Method::kPost
-                        : verb == bhttp::verb::head ? Method::kHead
-                                                    : Method::kOther;
-      request->http11 = version == 11;
-      request->target.assign(target.data(), target.size());
-    }
-    void on_response_impl(int, beast::string_view, int, beast::error_code&) override {}
-    void on_field_impl(bhttp::field name, beast::string_view name_text, beast::string_view value, beast::error_code& ec) override {
-      if (head_done) return;  // a trailer says nothing that we would believe
-      switch (name) {
-        case bhttp::field::host:
-          if (has_host) ec = bhttp::error::bad_field;
-          has_host = true;
-          break;
-        case bhttp::field::content_length:
-          // Beast also takes a list of equal lengths; two parsers may not agree on that.
-          if (has_length || chunked || !digits(view(value))) ec = bhttp::error::bad_content_length;
-          has_length = true;
-          break;
-        case bhttp::field::transfer_encoding:
-          if (has_length || chunked || !request->http11 || !equals_ignoring_case(view(value), "chunked")) {
-            ec = bhttp::error::bad_transfer_encoding;
-          }
-          chunked = true;
-          break;
-        case bhttp::field::authorization:
-          if (request->authorization.empty()) request->authorization.assign(value.data(), value.size());
-          break;
-        case bhttp::field::expect:
-          if (equals_ignoring_case(view(value), "100-continue")) request->expect_continue = request->http11;
-          break;
-        case bhttp::field::unknown:
-          on_unknown(view(name_text), view(value));
-          break;
-        default:
-          break;
-      }
-    }
-    void on_unknown(std::string_view name, std::string_view value) const {
-      if (equals_ignoring_case(name, "traceparent")) request->traceparent.add(value);
-      else if (equals_ignoring_case(name, "tracestate")) request->tracestate.add(value);
-      else if (equals_ignoring_case(name, "baggage")) request->baggage.add(value);
-      else if (equals_ignoring_case(name, "x-request-id") && request->request_id.empty()) request->request_id = value;
-    }
-    void on_header_impl(beast::error_code& ec) override {
-      head_done = true;
-      if (request->http11 && !has_host) ec = bhttp::error::bad_field;
-      request->keep_alive = request->http11 && keep_alive();
-    }
-    void on_body_init_impl(const boost::optional<std::uint64_t>& length, beast::error_code&) override {
-      if (length) request->body.reserve(static_cast<std::size_t>(*length < 65'536 ? *length : 65'536));
-    }
-    std::size_t on_body_impl(beast::string_view bytes, beast::error_code&) override {
-      request->body.append(bytes.data(), bytes.size());
-      return bytes.size();
-    }
-    void on_chunk_header_impl(std::uint64_t, beast::string_view, beast::error_code&) override {}
-    std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view bytes, beast::error_code&) override {
-      request->body.append(bytes.data(), bytes.size());
-      return bytes.size();
-    }
-    void on_finish_impl(beast::error_code&) override {}
-  };
-  std::optional<Beast> beast;
-};
-
-RequestReader::RequestReader(RequestLimits limits) : limits_(limits), parser_(std::make_unique<Parser>()) {}
-RequestReader::~RequestReader() = default;
-
 void RequestReader::next() {
   state_ = State::kIdle;
   scanned_ = line_start_ = head_end_ = 0;
+  chunked_ = false;
+  phase_ = Phase::kSize;
+  remaining_ = 0;
+  trailer_bytes_ = 0;
   request_.method = Method::kOther;
   request_.http11 = request_.keep_alive = true;
   request_.expect_continue = false;
@@ -180,8 +184,8 @@ std::size_t RequestReader::feed(std::string_view bytes) {
   std::size_t consumed = 0;
   if (state_ == State::kIdle || state_ == State::kHead) {
     if (state_ == State::kIdle) {
-      // RFC 9112 2.2: at least one empty line before the request line is ignored.
-      while (bytes.size() - consumed >= 2 && bytes[consumed] == '\r' && bytes[consumed + 1] == '\n' && consumed < 4) consumed += 2;
+      // RFC 9112 2.2: empty lines before the request line are ignored.
+      while (bytes.size() - consumed >= 2 && bytes[consumed] == '\r' && bytes[consumed + 1] == '\n') consumed += 2;
       if (consumed == bytes.size()) return consumed;
       if (const char first = bytes[consumed]; !token_byte(first) && !(first == '\r' && consumed + 1 == bytes.size())) {
         fail_with(Code::kBadRequest, "bad request");
@@ -192,28 +196,77 @@ std::size_t RequestReader::feed(std::string_view bytes) {
       state_ = State::kHead;
     }
     if (!find_head_end(bytes)) return consumed;
-    parser_->beast.emplace();
-    auto& beast = *parser_->beast;
-    beast.request = &request_;
-    beast.eager(true);
-    beast.header_limit(static_cast<std::uint32_t>(limits_.header_bytes_max + 1));
-    beast.body_limit(limits_.body_bytes_max);
-    state_ = State::kBody;
+    read_head(bytes.substr(0, head_end_));
+    consumed += head_end_;
+    bytes.remove_prefix(head_end_);
   }
-  if (state_ != State::kBody || bytes.empty()) return consumed;
+  if (state_ != State::kBody) return consumed;
+  return consumed + (chunked_ ? take_chunks(bytes) : take_bytes(bytes));
+}
+
+void RequestReader::read_head(std::string_view head) {
+  BeastParser beast(request_);
+  beast.header_limit(static_cast<std::uint32_t>(limits_.header_bytes_max + 1));
+  beast.body_limit(boost::none);
   beast::error_code ec;
-  auto& beast = *parser_->beast;
-  consumed += beast.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
-  if (ec == bhttp::error::body_limit) {
-    fail_with(Code::kBodyTooLarge, "request body too large");
-  } else if (ec == bhttp::error::header_limit) {
-    fail_with(Code::kHeaderTooLarge, "request header too large");
-  } else if (ec && ec != bhttp::error::need_more) {
-    fail_with(Code::kBadRequest, "bad request");
-  } else if (beast.is_done()) {
-    state_ = State::kComplete;
+  beast.put(boost::asio::const_buffer(head.data(), head.size()), ec);
+  if (ec || !beast.is_header_done()) return fail_with(Code::kBadRequest, "bad request");
+  if (beast.length > limits_.body_bytes_max) return fail_with(Code::kBodyTooLarge, "request body too large");
+  state_ = State::kBody;
+  chunked_ = beast.chunked;
+  remaining_ = static_cast<std::size_t>(beast.length);
+  request_.body.reserve(std::min<std::size_t>(remaining_, 65'536));
+}
+
+std::size_t RequestReader::take_bytes(std::string_view bytes) {
+  const auto n = std::min(remaining_, bytes.size());
+  request_.body.append(bytes, 0, n);
+  remaining_ -= n;
+  if (remaining_ == 0 && !chunked_) state_ = State::kComplete;
+  return n;
+}
+
+// RFC 9112 7.1: chunk = size [extension] CRLF data CRLF; the last one has size 0 and may be followed by trailer lines.
+std::size_t RequestReader::take_chunks(std::string_view bytes) {
+  std::size_t taken = 0;
+  while (state_ == State::kBody && taken < bytes.size()) {
+    const auto rest = bytes.substr(taken);
+    if (phase_ == Phase::kData) {
+      taken += take_bytes(rest);
+      if (remaining_ == 0) phase_ = Phase::kDataEnd;
+      continue;
+    }
+    const auto stop = rest.find('\n');
+    if (stop == std::string_view::npos) {
+      if (rest.size() > kChunkLineBytesMax || (phase_ == Phase::kDataEnd && rest != "\r")) fail_with(Code::kBadRequest, "bad request");
+      return taken;
+    }
+    if (stop == 0 || stop > kChunkLineBytesMax || rest[stop - 1] != '\r' || has_control_byte(rest.substr(0, stop - 1))) {
+      fail_with(Code::kBadRequest, "bad request");
+      return taken;
+    }
+    taken += stop + 1;
+    take_chunk_line(rest.substr(0, stop - 1));
   }
-  return consumed;
+  return taken;
+}
+
+void RequestReader::take_chunk_line(std::string_view line) {
+  if (phase_ == Phase::kDataEnd) {
+    phase_ = Phase::kSize;
+    if (!line.empty()) fail_with(Code::kBadRequest, "bad request");
+  } else if (phase_ == Phase::kSize) {
+    std::uint64_t size = 0;
+    const auto digits = line.substr(0, line.find(';'));
+    if (digits.empty() || !read_length(digits, 16, size)) return fail_with(Code::kBadRequest, "bad request");
+    if (size > limits_.body_bytes_max - request_.body.size()) return fail_with(Code::kBodyTooLarge, "request body too large");
+    remaining_ = static_cast<std::size_t>(size);
+    phase_ = size == 0 ? Phase::kTrailer : Phase::kData;
+  } else if (line.empty()) {
+    state_ = State::kComplete;
+  } else if ((trailer_bytes_ += line.size()) > limits_.header_bytes_max) {  // and otherwise ignored
+    fail_with(Code::kHeaderTooLarge, "request header too large");
+  }
 }
 
 }  // namespace codeq::transport::http

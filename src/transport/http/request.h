@@ -1,13 +1,12 @@
 // One HTTP request as the handlers see it, and the reader that cuts it out of a stream of bytes.
 //
-// Source   RFC 9110, RFC 9112. Beast's basic_parser does the grammar; this file adds what it lets through: folded lines,
-//          bare LF, a second Content-Length, Transfer-Encoding beside Content-Length or other than `chunked`, a missing Host
+// Source   RFC 9110, RFC 9112. Beast's basic_parser reads the head; this file adds what it lets through (folded lines,
+//          bare LF, a second Content-Length, Transfer-Encoding beside it or other than `chunked`, a missing Host) and the body
 // Errors   kBadRequest, kHeaderTooLarge, kBodyTooLarge; after one of them the connection cannot be used any more
 // Threads  one thread at a time
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,10 +49,7 @@ struct RequestLimits {
 
 class RequestReader {
  public:
-  explicit RequestReader(RequestLimits limits);
-  ~RequestReader();
-  RequestReader(const RequestReader&) = delete;
-  RequestReader& operator=(const RequestReader&) = delete;
+  explicit RequestReader(RequestLimits limits) : limits_(limits) {}
 
   enum class State : std::uint8_t { kIdle, kHead, kBody, kComplete, kFailed };
 
@@ -67,7 +63,12 @@ class RequestReader {
   void next();
 
  private:
-  struct Parser;
+  enum class Phase : std::uint8_t { kSize, kData, kDataEnd, kTrailer };  // of a chunked body
+
+  void read_head(std::string_view head);
+  std::size_t take_bytes(std::string_view bytes);
+  std::size_t take_chunks(std::string_view bytes);
+  void take_chunk_line(std::string_view line);
   bool find_head_end(std::string_view bytes);
   void fail_with(Code code, std::string message);
 
@@ -78,7 +79,10 @@ class RequestReader {
   std::size_t scanned_ = 0;   // of an incomplete head: no end of it before this offset
   std::size_t line_start_ = 0;
   std::size_t head_end_ = 0;
-  std::unique_ptr<Parser> parser_;
+  bool chunked_ = false;
+  Phase phase_ = Phase::kSize;
+  std::size_t remaining_ = 0;      // of the body, or of the chunk
+  std::size_t trailer_bytes_ = 0;
 };
 
 }  // namespace codeq::transport::http

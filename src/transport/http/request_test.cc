@@ -105,6 +105,11 @@ TEST(RequestReader, BadChunksAreRefused) {
   EXPECT_EQ(refusal_of(chunked("g\r\nabc\r\n")), Code::kBadRequest);
   EXPECT_EQ(refusal_of(chunked("-1\r\nabc\r\n")), Code::kBadRequest);
   EXPECT_EQ(refusal_of(chunked("3\r\nabcd\r\n0\r\n\r\n")), Code::kBadRequest);
+  EXPECT_EQ(refusal_of(chunked("3 \r\nabc\r\n0\r\n\r\n")), Code::kBadRequest);
+  EXPECT_EQ(refusal_of(chunked("\r\nabc")), Code::kBadRequest);
+  EXPECT_EQ(refusal_of(chunked("3;a\nabc\r\n0\r\n\r\n")), Code::kBadRequest);
+  EXPECT_EQ(refusal_of(chunked("0\r\n}\n")), Code::kBadRequest);
+  EXPECT_EQ(refusal_of(chunked("1;" + std::string(2000, 'a'))), Code::kBadRequest);
   EXPECT_EQ(refusal_of(chunked("ffffffffffffffffff\r\nabc\r\n")), Code::kBadRequest);
 }
 
@@ -113,6 +118,7 @@ TEST(RequestReader, GarbageIsRefusedAtOnce) {
   EXPECT_EQ(refusal_of("{\"not\":\"http\"}"), Code::kBadRequest);
   EXPECT_EQ(refusal_of("GET /\r\n\r\n"), Code::kBadRequest);
   EXPECT_EQ(refusal_of("GET / HTTP/2.0\r\nHost: x\r\n\r\n"), Code::kBadRequest);
+  EXPECT_EQ(refusal_of("POST / H\r\n\r\n{\"a\":1}"), Code::kBadRequest);  // found by fuzz_http_request
   EXPECT_EQ(refusal_of("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Code::kBadRequest);
   EXPECT_EQ(refusal_of("GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n"), Code::kBadRequest);
 }
