@@ -1,5 +1,6 @@
 """A collector that is late, gone, hanging or refusing delays no task and loses no task; what is queued comes later."""
 
+import subprocess
 import time
 
 import pytest
@@ -100,3 +101,39 @@ def test_tls_against_a_plaintext_collector_fails_open(new_world):
     assert receiver.store.all() == []
     world.broker.kill()
     receiver.stop()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A key and a self-signed certificate for 127.0.0.1: (key, certificate, the certificate's file)."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-subj", "/CN=collector",
+                    "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return (folder / "key.pem").read_bytes(), (folder / "cert.pem").read_bytes(), folder / "cert.pem"
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_spans_arrive_over_tls_with_either_compression(new_world, certificate, compression):
+    key, pem, file = certificate
+    receiver = Receiver(tls=(key, pem))
+    world = new_world(backend=receiver, OTEL_EXPORTER_OTLP_CERTIFICATE=file, OTEL_EXPORTER_OTLP_COMPRESSION=compression)
+    (task_id, ctx), = lives(world, 1)
+    world.life(task_id, ctx, LIFE)
+
+
+def test_a_collector_whose_certificate_is_not_trusted_gets_nothing_and_delays_nothing(new_world, certificate):
+    key, pem, _ = certificate
+    receiver = Receiver(tls=(key, pem))
+    world = new_world(backend=receiver)
+    lives(world, 5)
+    assert receiver.store.all() == []
+    world.broker.kill()
+
+
+def test_gzip_in_plaintext_is_understood_too(new_world):
+    receiver = Receiver()
+    world = new_world(backend=receiver, OTEL_EXPORTER_OTLP_COMPRESSION="gzip")
+    done = lives(world, 20)
+    for task_id, ctx in done:
+        world.life(task_id, ctx, LIFE)

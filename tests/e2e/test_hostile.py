@@ -309,6 +309,20 @@ def test_http_1_0_is_served_and_closed(world):
         assert raw.answer().status == 200 and raw.closed()
 
 
+def test_a_client_that_asks_to_close_is_closed_after_its_answer(world):
+    with Raw(world.broker.port) as raw:
+        raw.send(request_bytes("GET", "/livez", headers=[("Connection", "close")]))
+        answer = raw.answer()
+        assert answer.status == 200 and answer.header("Connection").lower() == "close" and raw.closed()
+
+
+def test_an_idle_connection_is_closed_in_silence(world):
+    with Raw(world.broker.port) as raw:
+        raw.send(request_bytes("GET", "/livez"))
+        assert raw.answer().status == 200
+        assert raw.closed()
+
+
 def test_pipelined_requests_are_answered_in_their_order(world):
     token = world.tokens.acme_producer
     requests = [request_bytes("POST", TASKS, token, b'{"command":"PIPE","payload":%d}' % n) for n in range(50)]

@@ -115,3 +115,53 @@ def test_attempts_chain_their_claims_and_never_nest(shared):
     claims = sorted(trace.many(CLAIM), key=lambda s: s.attributes["codeq.attempt"])
     for earlier, later in zip(claims, claims[1:]):
         assert earlier.link in later.links and later.parent == trace.one(CREATE).span_id
+
+
+def test_a_long_life_keeps_its_first_and_last_events_in_the_timeline_and_all_spans_in_the_backend(shared):
+    ctx, command = Context.new(), shared.command()
+    task = shared.producer.create(command, ctx=ctx, maxAttempts=100)
+    for _ in range(30):
+        shared.worker.claim(command)
+        shared.worker.abandon(task["id"])
+    shared.worker.claim(command)
+    shared.worker.complete(task["id"])
+    names = [CREATE] + [QUEUED, CLAIM, RUN, "codeq.task.abandon"] * 30 + [QUEUED, CLAIM, RUN, SUBMIT]
+    trace = shared.spans.wait_trace(ctx.trace_id, names)
+    assert len(trace.task_spans()) == len(names)
+    timeline = shared.producer.timeline(task["id"])
+    assert len(timeline["spans"]) == 64 and timeline["eventsDropped"] == len(names) - 64
+    told = [s["name"] for s in timeline["spans"]]
+    assert told[0] == CREATE and told[-1] in (SUBMIT, RUN)
+    exported = {s.span_id: s for s in trace.spans}
+    for event in timeline["spans"]:
+        assert int(event["endUnixNano"]) == exported[event["spanId"]].end
+
+
+def test_a_claim_with_several_commands_takes_them_in_the_order_asked(shared):
+    first, second = shared.command(), shared.command()
+    low = shared.producer.create(first, priority=0)
+    high = shared.producer.create(second, priority=9)
+    assert shared.worker.claim([first, second])["id"] == low["id"], "the first command with a task wins"
+    assert shared.worker.claim([first, second])["id"] == high["id"]
+
+
+def test_a_parked_claim_for_several_commands_is_woken_by_any(shared):
+    import threading
+    first, second, answer = shared.command(), shared.command(), {}
+    parked = threading.Thread(target=lambda: answer.update(shared.worker.claim([first, second], wait=20)))
+    parked.start()
+    task = shared.producer.create(second)
+    parked.join(10)
+    assert answer["id"] == task["id"]
+
+
+def test_many_parked_claims_get_one_task_each(shared):
+    import threading
+    command, got = shared.command(), []
+    parked = [threading.Thread(target=lambda: got.append(shared.worker.claim(command, wait=20))) for _ in range(10)]
+    for thread in parked:
+        thread.start()
+    ids = {item["task"]["id"] for item in shared.producer.create_batch([{"command": command, "payload": n} for n in range(10)])}
+    for thread in parked:
+        thread.join(20)
+    assert {t["id"] for t in got} == ids and len(got) == 10

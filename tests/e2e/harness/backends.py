@@ -39,7 +39,8 @@ def _messages():
 class Receiver:
     """An OTLP/gRPC endpoint whose manners can be chosen: "ok", "refuse" (UNAVAILABLE) or "hang"."""
 
-    def __init__(self, port=None, start=True):
+    def __init__(self, port=None, start=True, tls=None):
+        """`tls`: (key, certificate) in PEM; then the endpoint is an https one."""
         self.port = port or net.free_port()
         self.store = SpanStore()
         self.manners = "ok"
@@ -49,12 +50,13 @@ class Receiver:
         self.called = threading.Condition()
         self._let_go = threading.Event()
         self._server = None
+        self._tls = tls
         if start:
             self.start()
 
     @property
     def endpoint(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def start(self):
         _messages()
@@ -64,7 +66,10 @@ class Receiver:
         self._server = grpc.server(futures.ThreadPoolExecutor(8), options=[
             ("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1)])
         self._server.add_generic_rpc_handlers((handler,))
-        assert self._server.add_insecure_port(f"127.0.0.1:{self.port}") == self.port
+        address = f"127.0.0.1:{self.port}"
+        bound = (self._server.add_secure_port(address, grpc.ssl_server_credentials([self._tls])) if self._tls
+                 else self._server.add_insecure_port(address))
+        assert bound == self.port
         self._server.start()
 
     def _export(self, data, context):
