@@ -120,6 +120,17 @@ void Api::open_span(Exchange& exchange, const Request& request, core::TraceConte
   exchange.caller.request = exchange.span;
 }
 
+bool Api::url_path(const Exchange& exchange, std::string& path) {
+  constexpr std::string_view kId = ":id";
+  path = exchange.route->path;
+  const auto at = path.find(kId);
+  if (at == std::string::npos) return true;
+  const bool number = !exchange.id.empty() && exchange.id.size() <= 20 && exchange.id.find_first_not_of("0123456789") == std::string::npos;
+  if (!number && !core::parse_task_id(exchange.id)) return false;
+  path.replace(at, kId.size(), exchange.id);
+  return true;
+}
+
 void Api::close_span(Exchange& exchange) {
   if (!std::exchange(exchange.span_open, false)) return;
   observe::Span span;
@@ -132,9 +143,12 @@ void Api::close_span(Exchange& exchange) {
   span.scope = observe::Scope::kHttp;
   span.start_ns = deps_.broker.to_record_ns(exchange.caller.received_steady_ns);
   span.end_ns = std::max(span.start_ns, deps_.broker.now_ns());
-  // OpenTelemetry semantic conventions 1.27, http/http-spans.md; no path and no agent, which are the caller's own words.
+  // OpenTelemetry semantic conventions 1.27, http/http-spans.md; no agent, and of the path no more than the
+  // route and an id that can be one of ours: the rest are the caller's own words.
   span.set("http.request.method", exchange.route->method == Method::kGet ? "GET" : "POST");
   span.set("http.route", exchange.route->path);
+  thread_local std::string path;
+  if (url_path(exchange, path)) span.set("url.path", std::string_view(path));
   span.set("url.scheme", "http");
   span.set("network.protocol.version", exchange.http11 ? "1.1" : "1.0");
   if (exchange.batch_count >= 0) span.set("messaging.batch.message_count", exchange.batch_count);

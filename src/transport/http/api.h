@@ -47,6 +47,7 @@ class Api {
 
  private:
   void open_span(Exchange& exchange, const Request& request, core::TraceContext& incoming);
+  static bool url_path(const Exchange& exchange, std::string& path);  // false: it holds what is no id
   void close_span(Exchange& exchange);
   [[nodiscard]] bool admit(Exchange& exchange, const Request& request, services::Principal& principal);
   void route(const Shared& exchange, const Request& request, std::string_view query, core::TraceContext incoming,

@@ -295,6 +295,110 @@ TEST(HttpApi, ArtifactsThatComeAsContentAreOnDiskWhenTheAnswerIsSent) {
   std::filesystem::remove_all(dir);
 }
 
+TEST(HttpApi, AClaimWhoseAnswerCannotBeWrittenCostsNoAttempt) {
+  Stack stack;
+  const auto other = stack.create(R"({"command":"B","payload":1})");
+  const auto id = stack.create();
+  Client watcher(stack.server->port());
+  const auto status = [&] { return watcher.call("GET", kTasks + "/" + id, "producer").text("status"); };
+  {
+    Client client(stack.server->port());
+    // The claim's answer has to wait behind the poll's, and then there is nobody to read either.
+    client.send(Client::request("GET", kTasks + "/" + other + "/result?waitSeconds=60", "producer") +
+                Client::request("POST", kTasks + "/claim", "worker", R"({"commands":["A"]})"));
+    ASSERT_TRUE(eventually([&] { return status() == "IN_PROGRESS"; }));
+  }
+  ASSERT_TRUE(eventually([&] { return status() == "PENDING"; }));
+  const auto claimed = post(watcher, "/claim", "worker", R"({"commands":["A"]})");
+  EXPECT_EQ(claimed.text("id"), id);
+  EXPECT_TRUE(claimed.has(R"("attempts":1)")) << claimed.body;
+}
+
+TEST(HttpApi, ASubmissionMustSayWhatCameOfTheTask) {
+  Stack stack;
+  Client client(stack.server->port());
+  const auto id = stack.create();
+  ASSERT_EQ(post(client, "/claim", "worker", "{}").status, 200);
+  const auto code = [&](const std::string& body) {
+    const auto reply = post(client, "/" + id + "/result", "worker", body);
+    EXPECT_EQ(reply.status, 400) << reply.body;
+    return reply.text("code");
+  };
+  EXPECT_EQ(code(R"({"status":"COMPLETED"})"), "result-required");
+  EXPECT_EQ(code(R"({"status":"COMPLETED","result":null})"), "result-required");
+  EXPECT_EQ(code(R"({"status":"FAILED"})"), "error-required");
+  EXPECT_EQ(code(R"({"status":"FAILED","error":" \t"})"), "error-required");
+  EXPECT_EQ(code(R"({"status":"completed","result":{}})"), "invalid-status");
+  const auto done = post(client, "/" + id + "/result", "worker", R"({"status":"COMPLETED","result":{ }})");
+  EXPECT_EQ(done.status, 200) << done.body;
+  EXPECT_FALSE(done.has("\"result\""));  // an empty one is left out
+}
+
+TEST(HttpApi, AnIdempotencyKeyStandsForOneTask) {
+  Stack stack;
+  Client client(stack.server->port());
+  const std::string body = R"({"command":"A","payload":{"a":1},"idempotencyKey":"k"})";
+  const auto first = post(client, "", "producer", body);
+  EXPECT_EQ(post(client, "", "producer", body).text("id"), first.text("id"));
+  const auto other = post(client, "", "producer", R"({"command":"A","payload":{"a":2},"idempotencyKey":"k"})");
+  EXPECT_EQ(other.status, 409);
+  EXPECT_EQ(other.text("error"), "idempotency conflict");
+  EXPECT_EQ(other.text("code"), "idempotency-mismatch");
+  const auto stranger = post(client, "", "stranger", body);  // Q2
+  EXPECT_EQ(stranger.status, 202);
+  EXPECT_NE(stranger.text("id"), first.text("id"));
+}
+
+TEST(HttpApi, ValuesOutOfRangeThatAreTaken) {
+  Stack stack;
+  Client client(stack.server->port());
+  EXPECT_TRUE(post(client, "", "producer", R"({"command":"A","payload":1,"priority":10})").has(R"("priority":9)"));
+  EXPECT_FALSE(post(client, "", "producer", R"({"command":"A","payload":1,"priority":-3})").has("priority"));
+  const auto twice = post(client, "", "producer", R"({"COMMAND":"B","Payload":1,"unknown":[{}],"command":"C","payload":2,"priority":null})");
+  EXPECT_EQ(twice.text("command"), "C");
+  EXPECT_EQ(twice.text("payload"), "2");
+  const auto far = post(client, "", "producer", R"({"command":"A","payload":1,"delaySeconds":9223372036854775807})");
+  EXPECT_EQ(far.text("lastKnownLocation"), "DELAYED_ZSET");
+  EXPECT_EQ(post(client, "", "producer", R"({"command":"A","payload":1,"runAt":"9999-12-31T23:59:59Z"})").text("lastKnownLocation"), "DELAYED_ZSET");
+  EXPECT_EQ(post(client, "", "producer", R"({"command":"A","payload":1,"runAt":"2001-01-01T00:00:00+02:00"})").text("lastKnownLocation"), "PENDING_LIST");
+  EXPECT_EQ(post(client, "/claim", "worker", R"({"leaseSeconds":9223372036854775807,"waitSeconds":0})").status, 200);
+  EXPECT_EQ(post(client, "/claim", "worker", "null").status, 200);  // as in the reference: an object without members
+}
+
+TEST(HttpApi, AFailedDeliveryIsListedAndCanBeReplayed) {
+  Stack stack;
+  Client client(stack.server->port());
+  const auto id = stack.create(R"({"command":"A","payload":1,"webhook":"http://receiver.example/secret-path"})");
+  ASSERT_EQ(post(client, "/claim", "worker", "{}").status, 200);
+  ASSERT_EQ(post(client, "/" + id + "/result", "worker", R"({"status":"COMPLETED","result":{}})").status, 200);
+  const std::string path = "/v1/codeq/webhooks/deliveries";
+  Reply page;
+  ASSERT_TRUE(eventually([&] { return (page = client.call("GET", path, "producer")).has(R"("status":"FAILED")"); })) << page.body;
+  EXPECT_TRUE(page.has(R"("lastHttpStatus":500)"));
+  EXPECT_EQ(page.text("taskId"), id);
+  EXPECT_EQ(page.text("host"), "receiver.example");
+  EXPECT_FALSE(page.has("secret-path"));
+  const auto delivery = page.text("id");
+  EXPECT_EQ(client.call("GET", path, "stranger").body, R"({"deliveries":[]})");
+  EXPECT_EQ(client.call("GET", path + "?after=" + delivery, "producer").body, R"({"deliveries":[]})");
+  EXPECT_EQ(client.call("GET", path + "?limit=x", "producer").text("code"), "invalid-argument");
+  EXPECT_EQ(client.call("POST", path + "/" + delivery + "/replay", "stranger", "").status, 404);
+  EXPECT_EQ(client.call("POST", path + "/no/replay", "producer", "").status, 404);
+  EXPECT_EQ(client.call("POST", path + "/" + delivery + "/replay", "producer", "").text("id"), delivery);
+}
+
+TEST(HttpApi, AResultPollThatTheStopCutsShortHasNotSeenAResult) {
+  Stack stack;
+  const auto id = stack.create();
+  Client client(stack.server->port());
+  client.send(Client::request("GET", kTasks + "/" + id + "/result?waitSeconds=60", "producer"));
+  ASSERT_TRUE(eventually([&] { return stack.server->parked_polls() == 1; }));
+  stack.partition->begin_drain();
+  const auto reply = client.receive();
+  EXPECT_EQ(reply.status, 404);
+  EXPECT_EQ(reply.text("code"), "result-not-found");
+}
+
 TEST(HttpApi, TheRootRoutesNeedNoTokenAndMakeNoSpan) {
   Stack stack;
   Client client(stack.server->port());

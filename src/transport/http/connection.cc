@@ -229,8 +229,10 @@ void Connection::append_response(Exchange& exchange) {
   if (!exchange.head_only) out_ += response.body;
 }
 
+// Encodes finished answers in order, but never more than a part of the bound ahead of the socket (one answer at least): the
+// rest waits as it is, and a client that does not read is cut by the write time-out.
 void Connection::collect() {
-  while (!order_.empty() && order_.front()->ready) {
+  while (!order_.empty() && order_.front()->ready && out_.size() - out_start_ < loop_.options.output_bytes_max / 2) {
     auto& exchange = *order_.front();
     if (draining_ && order_.size() == 1 && in_start_ == in_end_) exchange.keep_alive = false;
     if (!exchange.keep_alive) no_more_requests_ = true;
@@ -244,7 +246,6 @@ void Connection::collect() {
 void Connection::flush() {
   while (!closed_) {
     collect();
-    if (out_.size() - out_start_ > loop_.options.output_bytes_max) return close();
     if (write_waiting_) return;
     while (out_start_ < out_.size()) {
       error_code ec;

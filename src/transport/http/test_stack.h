@@ -157,7 +157,7 @@ class Stack {
   // `server_clock`: what the server's timeouts are measured with; null: the system's.
   explicit Stack(HttpOptions options = {}, bool tracing = true, Clock* server_clock = nullptr) : tracing_(tracing) {
     partition = std::make_unique<services::Partition>(
-        services::PartitionOptions{},
+        services::PartitionOptions{.webhook_attempts_max = 1},
         services::Partition::Deps{.log = log, .store = store, .clock = clock, .rng = rng, .tracer = the_tracer(), .metrics = metrics,
                                   .webhooks = webhooks, .disk_low = [] { return false; }, .on_log_failure = [](const Error&) { std::abort(); }});
     EXPECT_TRUE(partition->start().has_value());
