@@ -50,6 +50,7 @@ int dev(const Cli& cli) {
   if (!loaded->origins.contains("logFormat")) config.log_format = LogFormat::kText;
   set_up_logging(config);
   for (const auto& warning : loaded->warnings) spdlog::warn("config: {}", warning);
+  if (auto ours = check_data_folder(config.data_path); !ours) return refuse(kExitCorrupt, ours.error().message);
   std::error_code error;
   // Only what is ours goes: the log and the tokens, never the folder of somebody else.
   if (cli.dev.reset) {

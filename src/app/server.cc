@@ -1,10 +1,15 @@
 #include "app/server.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <utility>
@@ -105,6 +110,18 @@ observe::TracingFile tracing_file(const Config& config) {
           .sample_ratio = file.sample_ratio};
 }
 
+// Raises the limit of open files as far as it goes, and leaves some to the log, the webhooks and the exporter: running out
+// of descriptors must cost connections, never the log.
+std::size_t connections_allowed() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 256;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1U << 20);
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  constexpr rlim_t kReserved = 512;  // webhooks 256, the rest ours
+  return limit.rlim_cur > 2 * kReserved ? limit.rlim_cur - kReserved : std::max<rlim_t>(limit.rlim_cur / 4, 8);
+}
+
 // What was promised can no longer be kept: say so and end, without running anything that could still answer.
 void log_failed(const Error& error) {
   spdlog::critical("the log cannot be written any more, stopping: {}", error.message);
@@ -186,6 +203,7 @@ std::expected<void, StartFailure> Server::Parts::open_tracer(const GetEnv& geten
 }
 
 std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
+  if (auto ours = check_data_folder(config.data_path); !ours) return failure(exit_status_of(ours.error().code), "init app: " + ours.error().message);
   auto opened = log::LocalLog::open({.folder = std::filesystem::path(config.data_path) / "log", .durability = log_durability(config.durability),
                                      .interval = milliseconds(config.durability_interval_ms)});
   if (!opened) return failure(exit_status_of(opened.error().code), "init app: " + opened.error().message);
@@ -256,7 +274,9 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
   options.header_bytes_max = static_cast<std::size_t>(config.http_header_bytes_max);
   options.body_bytes_max = static_cast<std::size_t>(config.http_body_bytes_max);
   options.json_depth_max = static_cast<std::size_t>(config.http_json_depth_max);
-  options.connections_max = static_cast<std::size_t>(config.http_connections_max);
+  options.connections_max = std::min(static_cast<std::size_t>(config.http_connections_max), connections_allowed());
+  if (options.connections_max < static_cast<std::size_t>(config.http_connections_max))
+    spdlog::warn("httpConnectionsMax is {} here: the limit of open files (ulimit -n) leaves no room for more", options.connections_max);
   options.parked_polls_max = static_cast<std::size_t>(config.http_parked_polls_max);
   options.header_timeout = seconds(config.http_header_timeout_seconds);
   options.body_timeout = seconds(config.http_body_timeout_seconds);
@@ -281,6 +301,19 @@ std::expected<void, StartFailure> Server::Parts::open(const GetEnv& getenv, bool
   return open_http(zoned);
 }
 
+Result<void> check_data_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::absolute(path, error).parent_path(), error);
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail(Code::kIo, "cannot make " + path + ": " + std::strerror(errno));
+  for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
+    const auto name = entry.path().filename().string();
+    if (name == "log" || name == "dev-tokens" || name == "artifacts") continue;
+    return fail(Code::kInvalidArgument, path + " holds " + name + ", which is not CodeQ's; nothing was changed. A store of the reference broker cannot be read: "
+                                               "let that broker drain its queues, then start here with an empty folder");
+  }
+  return {};  // empty or ours
+}
+
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Server::~Server() { stop(); }
 
@@ -299,8 +332,11 @@ void Server::stop() {
   if (std::exchange(p.stopped, true)) return;
   if (p.http) p.http->stop_accepting();
   if (p.partition) p.partition->begin_drain();
+  const auto began = p.clock.steady_ns();
   if (p.http) p.http->drain(seconds(10));
   p.http.reset();
+  const auto left = seconds(10) - std::chrono::nanoseconds(p.clock.steady_ns() - began);
+  if (p.partition) p.partition->wait_deliveries(std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(left)));
   if (p.partition) p.partition->stop();
   p.webhooks.reset();
   p.partition.reset();

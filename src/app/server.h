@@ -13,6 +13,7 @@
 #include <string>
 
 #include "app/config/load.h"
+#include "base/result.h"
 
 namespace codeq::app {
 
@@ -20,6 +21,10 @@ struct StartFailure {
   int exit_status = 1;
   std::string message;
 };
+
+// Makes the folder (0700) where there is none; one that holds anything of another program is refused untouched.
+// Errors: kInvalidArgument with what to do, kIo
+Result<void> check_data_folder(const std::string& path);
 
 class Server {
  public:

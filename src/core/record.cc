@@ -29,7 +29,7 @@ template <class Io> void owner(Io& io, auto& o) {
 
 template <class Io> void rules(Io& io, auto& r) {
   io(r.retry.kind); io(r.retry.base_seconds); io(r.retry.max_seconds); io(r.draw); io(r.count_twice);
-  io(r.dead_letter_span.bytes); io(r.delivery_id);
+  io(r.dead_letter_span.bytes); io(r.delivery_id); io(r.retention_ns);
 }
 
 template <class Io> void artifacts(Io& io, auto& list) {
@@ -57,7 +57,7 @@ template <class Io, class R> void body(Io& io, R& r) {
     io(r.timeline_trace_id.bytes); io(r.create_span.bytes); io(r.create_parent.bytes); io(r.traced);
   } else if constexpr (std::same_as<T, ClaimRecord>) {
     io(r.sequence); io(r.worker); io(r.lease_ns); io(r.lease_token);
-    io(r.queued_span.bytes); io(r.claim_span.bytes); optional_context(io, r.request);
+    io(r.queued_span.bytes); io(r.claim_span.bytes); optional_context(io, r.request); io(r.traced);
   } else if constexpr (std::same_as<T, HeartbeatRecord>) {
     owner(io, r.owner); io(r.extend_ns);
   } else if constexpr (std::same_as<T, AbandonRecord>) {
@@ -67,7 +67,7 @@ template <class Io, class R> void body(Io& io, R& r) {
   } else if constexpr (std::same_as<T, ExpireRecord>) {
     io(r.sequence); io(r.span.bytes); rules(io, r.rules);
   } else if constexpr (std::same_as<T, SubmitRecord>) {
-    owner(io, r.owner); io(r.status); io(r.has_result); result_fields(io, r.result); io(r.delivery_id);
+    owner(io, r.owner); io(r.status); io(r.has_result); result_fields(io, r.result); io(r.delivery_id); io(r.retention_ns);
   } else if constexpr (std::same_as<T, PromoteRecord>) {
     io(r.sequence); io(r.span.bytes);
   } else if constexpr (std::same_as<T, UndeliveredRecord>) {

@@ -44,6 +44,7 @@ struct ClaimRecord {
   std::uint64_t lease_token = 0;      // never 0
   SpanId queued_span, claim_span;
   SpanContext request;
+  bool traced = false;                // tracing is on: the claim's span exists and is handed out
 };
 
 // What every call of a lease's owner carries.
@@ -67,6 +68,7 @@ struct ReturnRules {
   bool count_twice = false;           // attemptCounting: reference (G30)
   SpanId dead_letter_span;
   std::uint64_t delivery_id = 0;      // of the webhook, should the task die
+  std::int64_t retention_ns = 0;      // should it die; a setting, so it is data like the rest
 };
 struct NackRecord {
   std::int64_t time_ns = 0;
@@ -84,6 +86,7 @@ struct SubmitRecord {
   bool has_result = false;
   TaskResult result;                  // its status and completed_ns are set by apply
   std::uint64_t delivery_id = 0;
+  std::int64_t retention_ns = 0;
 };
 
 struct PromoteRecord { std::int64_t time_ns = 0; std::uint64_t sequence = 0; SpanId span; };

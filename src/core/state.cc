@@ -40,7 +40,7 @@ std::string queue_key(std::string_view tenant, std::string_view command) {
 
 SpanContext Task::context() const {
   auto context = info->trace.span;
-  if (info->traced && claim_span.valid()) context.span_id = claim_span;
+  if (info->traced && claim_traced && claim_span.valid()) context.span_id = claim_span;
   return context;
 }
 
@@ -63,6 +63,14 @@ const Task* State::find(const TaskId& id, std::string_view tenant, std::int64_t 
 const Delivery* State::delivery(std::uint64_t id) const {
   const auto it = deliveries_.find(id);
   return it == deliveries_.end() ? nullptr : &it->second;
+}
+
+std::vector<std::uint64_t> State::deliveries_of(const std::string& tenant, std::uint64_t after, std::size_t limit) const {
+  std::vector<std::uint64_t> ids;
+  const auto of = deliveries_of_.find(tenant);
+  if (of == deliveries_of_.end()) return ids;
+  for (auto it = of->second.upper_bound(after); it != of->second.end() && ids.size() < limit; ++it) ids.push_back(*it);
+  return ids;
 }
 
 std::uint64_t State::head(std::string_view tenant, std::string_view command) const {
@@ -107,6 +115,13 @@ void State::note(Task& task, Event event, Effects& effects) {
   if (ends_with_commit) open_.push_back(open);
 }
 
+void State::forget_delivery(std::uint64_t id, const std::string& tenant) {
+  deliveries_.erase(id);
+  const auto of = deliveries_of_.find(tenant);
+  of->second.erase(id);
+  if (of->second.empty()) deliveries_of_.erase(of);
+}
+
 void State::end_lease(Task& task) {
   leases_.erase({task.lease_until_ns, task.info->id.sequence});
   task.lease_until_ns = 0;
@@ -141,7 +156,8 @@ void State::add_run(Task& task, RunOutcome outcome, std::int64_t end_ns, SpanId 
               .end_ns = std::max(end_ns, task.run_from_ns), .span = span, .parent = task.claim_span, .worker = task.worker}, effects);
 }
 
-void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult result, std::uint64_t delivery, SpanId parent, Effects& effects) {
+void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult result, std::uint64_t delivery, SpanId parent,
+                   std::int64_t retention_ns, Effects& effects) {
   task.place = place;
   task.status = result.status;
   task.error = result.error;
@@ -151,7 +167,7 @@ void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult resu
   result.completed_ns = now_ns;
   effects.result = std::move(result);
   effects.finished = true;
-  task.retire_ns = now_ns + options_.retention_ns;
+  task.retire_ns = now_ns + std::clamp<std::int64_t>(retention_ns, 0, kNanosMax);
   if (!task.info->idempotency_key.empty()) {
     // A key and its task end together, at the later of their two ends, so that a replay always finds its task.
     if (const auto key = keys_.find(joined(task.info->tenant, task.info->idempotency_key)); key != keys_.end())
@@ -160,6 +176,7 @@ void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult resu
   retirements_.insert({task.retire_ns, task.info->id.sequence});
   if (!task.info->webhook.empty()) {
     deliveries_[delivery] = {.sequence = task.info->id.sequence, .parent = parent, .due_ns = now_ns};
+    deliveries_of_[task.info->tenant].insert(delivery);
     task.delivery = delivery;
     effects.delivery = delivery;
   }
@@ -176,7 +193,7 @@ void State::give_back(Task& task, std::int64_t now_ns, std::int64_t asked_second
     note(task, {.kind = EventKind::kDeadLetter, .detail = death, .attempt = attempts_before, .start_ns = now_ns, .end_ns = 0,
                 .span = rules.dead_letter_span, .parent = task.claim_span, .worker = task.worker}, effects);
     finish(task, now_ns, Place::kDead, {.status = Status::kFailed, .result_json = {}, .error = std::move(reason), .artifacts = {}, .completed_ns = 0},
-           rules.delivery_id, rules.dead_letter_span, effects);
+           rules.delivery_id, rules.dead_letter_span, rules.retention_ns, effects);
     return;
   }
   task.error.clear();
@@ -290,6 +307,7 @@ Result<Effects> State::on(const ClaimRecord& r) {
               .parent = task.info->create_span, .request = r.request, .previous_claim = task.claim_span,
               .value = r.lease_ns / 1'000'000'000, .worker = r.worker}, effects);
   task.claim_span = r.claim_span;
+  task.claim_traced = r.traced;
   task.run_from_ns = r.time_ns;
   effects.task = &task;
   return effects;
@@ -372,7 +390,7 @@ Result<Effects> State::on(const SubmitRecord& r) {
   end_lease(task);
   auto result = r.result;
   result.status = r.status;
-  finish(task, r.time_ns, Place::kDone, std::move(result), r.delivery_id, r.owner.span, effects);
+  finish(task, r.time_ns, Place::kDone, std::move(result), r.delivery_id, r.owner.span, r.retention_ns, effects);
   effects.task = &task;
   return effects;
 }
@@ -421,7 +439,7 @@ Result<Effects> State::on(const RetireRecord& r) {
     retirements_.insert({found->retire_ns, r.sequence});
     return effects;
   }
-  if (pending != deliveries_.end()) deliveries_.erase(pending);
+  if (pending != deliveries_.end()) forget_delivery(pending->first, found->info->tenant);
   if (!found->info->idempotency_key.empty())
     if (const auto key = keys_.find(joined(found->info->tenant, found->info->idempotency_key)); key != keys_.end() && key->second.sequence == r.sequence)
       keys_.erase(key);
@@ -449,7 +467,7 @@ Result<Effects> State::on(const WebhookRecord& r) {
                 .end_ns = std::max(r.end_ns, r.start_ns), .span = r.span, .parent = delivery.parent, .value = r.http_status}, effects);
   if (r.error == WebhookError::kNone) {
     found->delivery = 0;
-    deliveries_.erase(it);
+    forget_delivery(r.delivery_id, found->info->tenant);
   } else if (delivery.attempts >= r.attempts_max) {
     delivery.failed = true;
     delivery.due_ns = 0;

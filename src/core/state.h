@@ -77,6 +77,7 @@ struct Task {
   std::int64_t due_ns = 0;                          // while delayed
   std::int64_t wait_from_ns = 0;                    // start of the present delayed or queued span
   WaitCause cause = WaitCause::kReady;
+  bool claim_traced = false;                        // claim_span exists as a span that was recorded
   SpanId claim_span;                                // of the present or last attempt; invalid before the first
   std::int64_t run_from_ns = 0;                     // the claim's durable time, its record time until that is known
   std::int64_t retire_ns = 0;                       // when finished: the end of its retention
@@ -114,14 +115,8 @@ struct Effects {
   std::vector<Event> events;                        // new ones, those that end with this commit have end_ns == 0
 };
 
-struct StateOptions {
-  std::int64_t retention_ns = 24LL * 3600 * 1'000'000'000;
-};
-
 class State {
  public:
-  explicit State(StateOptions options = {}) : options_(options) {}
-
   // Errors: the refusals of the API (kNotFound, kNotOwner, ...); then nothing has changed and nothing is to be logged.
   Result<Effects> apply(const Record& record);
 
@@ -130,6 +125,8 @@ class State {
   [[nodiscard]] Task* task(std::uint64_t sequence);
   [[nodiscard]] const Delivery* delivery(std::uint64_t id) const;
   [[nodiscard]] const std::map<std::uint64_t, Delivery>& deliveries() const { return deliveries_; }
+  // Ids of one tenant's deliveries after `after`, at most `limit`, in order.
+  [[nodiscard]] std::vector<std::uint64_t> deliveries_of(const std::string& tenant, std::uint64_t after, std::size_t limit) const;
   // The head of the queue; 0: nothing ready.
   [[nodiscard]] std::uint64_t head(std::string_view tenant, std::string_view command) const;
   // Of all queues of the tenant: the highest priority, then the oldest task. O(queues with ready tasks).
@@ -174,10 +171,10 @@ class State {
   // Nack and expiry: back with a delay, or dead.
   void give_back(Task& task, std::int64_t now_ns, std::int64_t asked_seconds, std::string reason, WaitCause cause,
                  std::uint8_t death, const ReturnRules& rules, Effects& effects);
-  void finish(Task& task, std::int64_t now_ns, Place place, TaskResult result, std::uint64_t delivery, SpanId parent, Effects& effects);
+  void finish(Task& task, std::int64_t now_ns, Place place, TaskResult result, std::uint64_t delivery, SpanId parent,
+              std::int64_t retention_ns, Effects& effects);
   void add_run(Task& task, RunOutcome outcome, std::int64_t end_ns, SpanId span, Effects& effects);
 
-  StateOptions options_;
   std::uint64_t last_sequence_ = 0;
   std::uint64_t records_ = 0;
   std::int64_t last_time_ns_ = 0;
@@ -188,6 +185,8 @@ class State {
   struct Key { std::uint64_t sequence = 0, hash = 0, hash_high = 0; std::int64_t expires_ns = 0; };
   std::unordered_map<std::string, Key> keys_;                         // key: tenant, 0x00, idempotency key
   std::map<std::uint64_t, Delivery> deliveries_;
+  std::unordered_map<std::string, std::set<std::uint64_t>> deliveries_of_;  // by tenant
+  void forget_delivery(std::uint64_t id, const std::string& tenant);
   Due delayed_, leases_, retirements_;
   struct Open { std::uint64_t record, sequence; std::uint32_t ordinal; bool claim; SpanId span; };
   std::deque<Open> open_;                                             // events that end with their commit

@@ -42,7 +42,7 @@ std::string State::digest() const {
     const auto& t = *tasks_.at(sequence);
     put(io, *t.info);
     io(t.status); io(t.place); io(t.attempts); io(t.error); io(t.updated_ns); io(t.worker); io(t.lease_until_ns); io(t.lease_token);
-    io(t.due_ns); io(t.wait_from_ns); io(t.cause); io(t.claim_span.bytes); io(t.run_from_ns); io(t.retire_ns); io(t.has_result); io(t.delivery);
+    io(t.due_ns); io(t.wait_from_ns); io(t.cause); io(t.claim_traced); io(t.claim_span.bytes); io(t.run_from_ns); io(t.retire_ns); io(t.has_result); io(t.delivery);
     t.timeline.each([&](const Event& e) { put(io, e); });
     io(t.timeline.dropped());
   }

@@ -50,12 +50,14 @@ struct World {
     return {.sequence = task.info->id.sequence, .id_random = task.info->id.random, .tenant = task.info->tenant, .worker = worker, .lease_token = token,
             .received_ns = now, .span = span(++draws), .run_span = span(++draws), .request = {}};
   }
-  ReturnRules rules() { return {.retry = retry, .draw = ++draws, .count_twice = false, .dead_letter_span = span(++draws), .delivery_id = ++draws}; }
+  ReturnRules rules() { return {.retry = retry, .draw = ++draws, .count_twice = false, .dead_letter_span = span(++draws), .delivery_id = ++draws,
+                                       .retention_ns = 24LL * 3600 * kSecond}; }
   Result<Effects> nack(const std::string& worker, const Task& task, std::int64_t seconds, std::string reason = "broken") {
     return state.apply(NackRecord{.time_ns = now, .owner = by(worker, task), .delay_seconds = seconds, .reason = std::move(reason), .rules = rules()});
   }
   Result<Effects> submit(const std::string& worker, const Task& task, std::uint64_t token = 0) {
-    SubmitRecord r{.time_ns = now, .owner = by(worker, task, token), .status = Status::kCompleted, .has_result = true, .result = {}, .delivery_id = ++draws};
+    SubmitRecord r{.time_ns = now, .owner = by(worker, task, token), .status = Status::kCompleted, .has_result = true, .result = {}, .delivery_id = ++draws,
+                   .retention_ns = 24LL * 3600 * kSecond};
     r.result.result_json = "{}";
     return state.apply(r);
   }
@@ -291,7 +293,8 @@ std::vector<std::pair<std::string, std::string>> random_history(std::uint64_t se
         break;
       case 7:
         if (task != nullptr) {
-          SubmitRecord r{.time_ns = w.now, .owner = w.by(worker, *task), .status = Status::kCompleted, .has_result = true, .result = {}, .delivery_id = rng.next() >> 1};
+          SubmitRecord r{.time_ns = w.now, .owner = w.by(worker, *task), .status = Status::kCompleted, .has_result = true, .result = {}, .delivery_id = rng.next() >> 1,
+                         .retention_ns = static_cast<std::int64_t>(pick(30)) * 3600 * kSecond};
           r.result.result_json = R"({"n":1})";
           r.result.artifacts = {{"a", "b"}};
           log(r);

@@ -22,7 +22,9 @@ Committer::~Committer() { stop(); }
 
 void Committer::offer(Group&& group) {
   std::unique_lock lock(mutex_);
-  taken_.wait(lock, [&] { return slot_.records.size() < kSlotBytesMax && slot_.answers.size() < kSlotAnswersMax; });
+  taken_.wait(lock, [&] {
+    return slot_.empty() || (slot_.records.size() + group.records.size() <= kSlotBytesMax && slot_.answers.size() < kSlotAnswersMax);
+  });
   if (slot_.empty()) slot_ = std::move(group);
   else slot_.append(std::move(group));
   lock.unlock();

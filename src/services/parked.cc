@@ -65,10 +65,6 @@ std::optional<ParkedResult> Parked::take_result(CallId id) {
   return std::move(node.mapped());
 }
 
-void Parked::drop(CallId id) {
-  if (!take_claim(id)) take_result(id);
-}
-
 std::optional<std::int64_t> Parked::next_deadline() const {
   if (deadlines_.empty()) return std::nullopt;
   return deadlines_.begin()->first;

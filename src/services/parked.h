@@ -46,7 +46,6 @@ class Parked {
 
   std::optional<ParkedClaim> take_claim(CallId id);
   std::optional<ParkedResult> take_result(CallId id);
-  void drop(CallId id);
 
   [[nodiscard]] std::optional<std::int64_t> next_deadline() const;
   // Any one call whose deadline is at or before `now`.

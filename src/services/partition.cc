@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kTimersPerRound = 512;
 constexpr std::size_t kCommandsPerRound = 1024;
+constexpr std::size_t kBytesPerRound = std::size_t{8} << 20;  // so that no group comes near the log's bound
 
 std::vector<storage::Write> writes_of(const core::Record& record, const core::Effects& effects) {
   std::vector<storage::Write> writes;
@@ -26,8 +27,7 @@ std::vector<storage::Write> writes_of(const core::Record& record, const core::Ef
 }  // namespace
 
 Partition::Partition(PartitionOptions options, Deps deps)
-    : options_(options), deps_(std::move(deps)), time_(deps_.clock),
-      state_(core::StateOptions{.retention_ns = options.retention_seconds * kNanosPerSecond}), outbox_(options.outbox) {}
+    : options_(options), deps_(std::move(deps)), time_(deps_.clock), outbox_(options.outbox) {}
 
 Partition::~Partition() { stop(); }
 
@@ -131,14 +131,16 @@ void Partition::run() {
         }
       }
       commands.clear();
-      if (inbox_.size() <= kCommandsPerRound) {
+      if (inbox_.size() <= kCommandsPerRound && inbox_bytes_ <= kBytesPerRound) {
         commands.swap(inbox_);
         inbox_bytes_ = 0;
       } else {
-        const auto end = inbox_.begin() + kCommandsPerRound;
+        std::size_t bytes = 0;
+        auto end = inbox_.begin();
+        while (end != inbox_.end() && bytes < kBytesPerRound && end - inbox_.begin() < static_cast<std::ptrdiff_t>(kCommandsPerRound)) bytes += (end++)->bytes;
         commands.assign(std::make_move_iterator(inbox_.begin()), std::make_move_iterator(end));
         inbox_.erase(inbox_.begin(), end);
-        for (const auto& command : commands) inbox_bytes_ -= command.bytes;
+        inbox_bytes_ -= bytes;
       }
       stopping = stopping_ && inbox_.empty();
     }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -77,8 +78,10 @@ class Partition final : public Broker {
 
   // Replays the log, then serves. Errors: those of Log::replay, kCorrupt for records that do not fit.
   Result<RecoveryReport> start();
-  // Answers every parked call now, and parks none from here on.
+  // Answers every parked call now, and parks none from here on; starts no further webhook attempt.
   void begin_drain();
+  // False: attempts were still under way at the limit; they are made again after the next start.
+  bool wait_deliveries(std::chrono::milliseconds limit);
   // Finishes what is queued, commits it and ends. Calls after this answer kUnavailable.
   void stop();
 
@@ -120,6 +123,7 @@ class Partition final : public Broker {
   void serve_parked();
   void expire_parked();
   void start_deliveries();
+  void count_delivery(int change);
   void flush();
   [[nodiscard]] std::optional<std::int64_t> next_wake_steady_ns() const;
 
@@ -158,6 +162,8 @@ class Partition final : public Broker {
   std::condition_variable wake_;
   std::vector<Queued> inbox_;
   std::size_t inbox_bytes_ = 0;
+  int deliveries_under_way_ = 0;                  // guarded by mutex_
+  std::condition_variable delivery_done_;
   bool started_ = false, stopping_ = false;
   std::unique_ptr<Committer> committer_;
   std::jthread thread_;  // last: joined before anything it uses goes away

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::size_t kCommandBytesMax = 256;
 constexpr std::size_t kIdempotencyKeyBytesMax = 1024;
+constexpr std::size_t kClaimCommandsMax = 100;
+constexpr std::size_t kClaimBytesMax = std::size_t{2} << 20;
 constexpr std::int64_t kLeaseSecondsMax = 365LL * 24 * 3600;
 
 bool blank(std::string_view text) {
@@ -89,7 +91,7 @@ std::uint64_t Partition::new_delivery_id() {
 
 core::ReturnRules Partition::return_rules() {
   return {.retry = options_.retry, .draw = deps_.rng.next(), .count_twice = options_.count_twice, .dead_letter_span = new_span_id(),
-          .delivery_id = new_delivery_id()};
+          .delivery_id = new_delivery_id(), .retention_ns = options_.retention_seconds * kNanosPerSecond};
 }
 
 const core::Task* Partition::find(const std::string& id, const std::string& tenant) const {
@@ -123,7 +125,6 @@ std::shared_ptr<const core::TaskResult> Partition::result_of(const core::Task& t
 // ---------------------------------------------------------------- create and claim
 
 void Partition::create(Caller caller, std::vector<CreateTask> asks, Done<std::vector<Result<TaskSnapshot>>> done) {
-  if (disk_low_) return done(fail(Code::kDiskFull, "the disk is nearly full, no new tasks"));
   std::vector<Result<core::CreateRecord>> records;
   std::vector<std::pair<std::optional<std::int64_t>, std::int64_t>> when;
   records.reserve(asks.size());
@@ -135,6 +136,8 @@ void Partition::create(Caller caller, std::vector<CreateTask> asks, Done<std::ve
   }
   post<std::vector<Result<TaskSnapshot>>>(Kind::kCreate, bytes, std::move(done),
       [this, caller = std::move(caller), records = std::move(records), when = std::move(when)](auto reply) mutable {
+    if (disk_low_)
+      return answer([reply = std::move(reply)]() mutable { reply(fail(Code::kDiskFull, "the disk is nearly full, no new tasks")); });
     std::vector<Result<TaskSnapshot>> answers;
     answers.reserve(records.size());
     const auto received = time_.to_record_ns(caller.received_steady_ns);
@@ -183,23 +186,31 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
       if (const auto sequence = state_.head(caller.tenant, command); sequence != 0) return sequence;
     return 0;
   };
-  while (claimed.size() < ask.count) {
+  std::size_t bytes = 0;  // of one answer: the rest of a batch of large payloads is for the next claim
+  while (claimed.size() < ask.count && bytes < kClaimBytesMax) {
     const auto sequence = head();
     if (sequence == 0) break;
     if (!worker) worker = std::make_shared<const std::string>(caller.subject);
     const auto effects = change(core::ClaimRecord{.time_ns = stamp_ns_, .sequence = sequence, .worker = worker, .lease_ns = lease_seconds * kNanosPerSecond,
                                                   .lease_token = deps_.rng.next() | 1U, .queued_span = new_span_id(), .claim_span = new_span_id(),
-                                                  .request = caller.request});
+                                                  .request = caller.request, .traced = deps_.tracer.enabled()});
     CHECK(effects.has_value());
     deps_.metrics.task_claimed(effects->task->info->command);
     claimed.push_back(snapshot(*effects->task));
+    bytes += claimed.back().payload->size();
   }
   return claimed;
 }
 
 CallId Partition::claim(Caller caller, ClaimTasks ask, Done<std::vector<TaskSnapshot>> done) {
   const auto id = next_call_++;
-  const auto bytes = 256 + ask.commands.size() * 64;
+  std::size_t bytes = 256;
+  for (const auto& command : ask.commands) bytes += 64 + command.size();
+  const bool too_long = std::any_of(ask.commands.begin(), ask.commands.end(), [](const auto& command) { return command.size() > kCommandBytesMax; });
+  if (ask.commands.size() > kClaimCommandsMax || too_long) {
+    done(fail(Code::kInvalidArgument, "at most 100 commands of at most 256 bytes"));
+    return id;
+  }
   post<std::vector<TaskSnapshot>>(Kind::kClaim, bytes, std::move(done), [this, id, caller = std::move(caller), ask = std::move(ask)](auto reply) mutable {
     auto tasks = claim_now(caller, ask);
     if (tasks.empty() && ask.wait_ms > 0 && !draining_) {
@@ -213,7 +224,11 @@ CallId Partition::claim(Caller caller, ClaimTasks ask, Done<std::vector<TaskSnap
 
 void Partition::abandon_call(CallId id) {
   Error refusal{};
-  enqueue(Kind::kReserved, 0, [this, id] { parked_.drop(id); }, refusal);
+  // Answered like any other, to nobody: whoever counts parked calls counts it out.
+  enqueue(Kind::kReserved, 0, [this, id] {
+    if (auto claim = parked_.take_claim(id)) answer([done = std::move(claim->done)]() mutable { done(std::vector<TaskSnapshot>{}); });
+    else if (auto result = parked_.take_result(id)) answer([done = std::move(result->done)]() mutable { done(fail(Code::kResultNotFound, "result not found")); });
+  }, refusal);
 }
 
 void Partition::undelivered(const std::vector<TaskSnapshot>& tasks) {
@@ -271,7 +286,8 @@ void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std:
     answers.reserve(items.size());
     for (auto& item : items) {
       core::SubmitRecord record{.time_ns = stamp_ns_, .owner = owner_fields(caller, item.task_id, item.lease_token), .status = core::Status{},
-                                .has_result = item.result_json.has_value(), .result = {}, .delivery_id = new_delivery_id()};
+                                .has_result = item.result_json.has_value(), .result = {}, .delivery_id = new_delivery_id(),
+                                .retention_ns = options_.retention_seconds * kNanosPerSecond};
       if (item.status == "COMPLETED") record.status = core::Status::kCompleted;
       if (item.status == "FAILED") record.status = core::Status::kFailed;
       record.result.result_json = std::move(item.result_json).value_or("");

@@ -40,9 +40,10 @@ class HeldSender final : public WebhookSender {
 
 // One broker process over a disk that outlives it.
 struct Process {
-  explicit Process(std::shared_ptr<log::MemoryDisk> on, ManualClock& with, bool traced = true) : log(std::move(on)), clock(with) {
+  explicit Process(std::shared_ptr<log::MemoryDisk> on, ManualClock& with, bool traced = true, std::int64_t retention_seconds = 86'400) : log(std::move(on)), clock(with) {
     observe::Tracer& used = traced ? static_cast<observe::Tracer&>(tracer) : off;
     PartitionOptions options;
+    options.retention_seconds = retention_seconds;
     options.retry = {.kind = core::RetryKind::kFixed, .base_seconds = 5, .max_seconds = 900};
     partition = std::make_unique<Partition>(options, Partition::Deps{.log = log, .store = store, .clock = clock, .rng = rng, .tracer = used, .metrics = metrics,
                                                                      .webhooks = sender, .disk_low = [this] { return disk_low.load(); }, .on_log_failure = [this](const Error& e) { failure.set_value(e.code); }});
@@ -198,8 +199,10 @@ TEST_F(PartitionTest, AParkedClaimIsServedByTheTaskItWaitsFor) {
 
 TEST_F(PartitionTest, AnAbandonedCallTakesNoTask) {
   Process p(disk, clock);
-  const auto id = p.partition->claim(p.caller("alice"), {.commands = {"RENDER"}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000}, [](auto) { ADD_FAILURE(); });
+  std::promise<std::size_t> answered;
+  const auto id = p.partition->claim(p.caller("alice"), {.commands = {"RENDER"}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000}, [&](auto result) { answered.set_value(result->size()); });
   p.partition->abandon_call(id);
+  EXPECT_EQ(answered.get_future().get(), 0U);  // answered to nobody, so that whoever counts parked calls counts it out
   const auto created = p.create({});
   EXPECT_EQ(p.get(created).status, core::Status::kPending);
 }
@@ -261,6 +264,57 @@ TEST_F(PartitionTest, AWebhookIsRetriedAcrossARestartUnderTheSameParent) {
   ASSERT_EQ(spans.size(), 1U);
   EXPECT_EQ(core::to_hex(spans[0].parent), first_parent);
   EXPECT_EQ(spans[0].attribute("codeq.webhook.attempt"), "2");
+}
+
+TEST_F(PartitionTest, ALogWrittenUnderAnotherRetentionReplays) {
+  {
+    Process brief(disk, clock, true, 1);
+    brief.create({});
+    EXPECT_TRUE(brief.submit("alice", brief.claim("alice").at(0)).has_value());
+    clock.advance_ns(2 * kNanosPerSecond);
+    EXPECT_TRUE(brief.claim("alice").empty());  // a round, in which the task goes
+  }
+  Process patient(disk, clock, true, 3600);
+  EXPECT_TRUE(patient.claim("alice").empty());
+}
+
+TEST_F(PartitionTest, ManyLargeCreatesAtOnceAreSplitIntoGroupsThatTheLogTakes) {
+  Process p(disk, clock);
+  const std::string payload = '"' + std::string(1 << 20, 'x') + '"';
+  std::atomic<int> kept = 0;
+  for (int i = 0; i < 100; ++i) {
+    std::vector<CreateTask> asks(1);
+    asks[0].command = "BIG";
+    asks[0].payload = payload;
+    p.partition->create(p.caller("producer"), std::move(asks), [&](auto result) { kept += result && result->at(0) ? 1 : 0; });
+  }
+  p.partition->stop();
+  EXPECT_EQ(kept, 100);
+}
+
+TEST_F(PartitionTest, ABatchOfLargeTasksIsHandedOutInSeveralAnswers) {
+  Process p(disk, clock);
+  for (int i = 0; i < 10; ++i) p.create({.payload = '"' + std::string(600'000, 'x') + '"'});
+  EXPECT_EQ(p.claim("alice", 100).size(), 4U);  // the one that passes 2 MiB is the last
+}
+
+TEST_F(PartitionTest, AClaimNamesAtMostAHundredCommands) {
+  Process p(disk, clock);
+  const auto refused = p.result_of<std::vector<TaskSnapshot>>([&](auto done) {
+    p.partition->claim(p.caller("alice"), {.commands = std::vector<std::string>(101, "c"), .count = 1, .lease_seconds = 30}, std::move(done));
+  });
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+}
+
+TEST_F(PartitionTest, TracingSwitchedOffMidLifeHandsOutTheOriginAndNoSpanThatIsNeverMade) {
+  std::optional<TaskSnapshot> created;
+  {
+    Process traced(disk, clock);
+    created = traced.create({});
+  }
+  Process off(disk, clock, false);
+  EXPECT_EQ(off.claim("alice").at(0).context, created->context);
 }
 
 TEST_F(PartitionTest, NothingIsAnsweredAfterTheLogHasFailed) {

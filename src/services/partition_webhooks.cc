@@ -1,4 +1,6 @@
 // The outbox's side of a partition: what is due becomes a job for the sender, what came of it becomes a record.
+#include <spdlog/spdlog.h>
+
 #include <utility>
 
 #include "core/json_scan.h"
@@ -65,19 +67,35 @@ std::optional<WebhookJob> Partition::job_for(std::uint64_t id, core::SpanId span
   job.body = body_of(info, *result, options_.zone_offset_seconds != nullptr ? options_.zone_offset_seconds(result->completed_ns) : 0);
   job.message_id = "msg_" + info.id_text;
   auto context = info.trace.span;
-  if (info.traced) context.span_id = span;  // the headers carry the attempt's own span
+  if (info.traced && deps_.tracer.enabled()) context.span_id = span;  // the headers carry the attempt's own span
   if (context.valid()) job.traceparent = core::format_traceparent(context);
   if (context.valid()) job.tracestate = info.trace.tracestate;
   job.baggage = info.trace.baggage;
   return job;
 }
 
+void Partition::count_delivery(int change) {
+  {
+    const std::scoped_lock lock(mutex_);
+    deliveries_under_way_ += change;
+  }
+  delivery_done_.notify_all();
+}
+
+bool Partition::wait_deliveries(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  return delivery_done_.wait_for(lock, limit, [&] { return deliveries_under_way_ == 0; });
+}
+
 void Partition::start_deliveries() {
+  if (draining_) return;
   for (const auto id : outbox_.start(stamp_ns_)) {
+    count_delivery(+1);
     const auto span = new_span_id();
     auto job = job_for(id, span);
     if (!job) {
       outbox_.finished(id);
+      count_delivery(-1);
       continue;
     }
     // As an answer of this round: it leaves after the commit of what it tells.
@@ -93,6 +111,7 @@ void Partition::start_deliveries() {
 
 void Partition::delivered(std::uint64_t id, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome) {
   outbox_.finished(id);
+  count_delivery(-1);
   const auto effects = change(core::WebhookRecord{.time_ns = stamp_ns_, .delivery_id = id, .start_ns = start_ns, .end_ns = stamp_ns_,
                                                   .http_status = outcome.http_status, .error = classify(outcome), .span = span,
                                                   .attempts_max = options_.webhook_attempts_max,
@@ -101,6 +120,9 @@ void Partition::delivered(std::uint64_t id, core::SpanId span, std::int64_t star
   if (!effects) return;
   // Once per task, not per attempt.
   const auto* delivery = state_.delivery(id);
+  if (delivery != nullptr && delivery->failed)
+    spdlog::warn("webhook delivery {} of task {} failed for good after {} attempts ({}); it is kept and can be replayed", id,
+                 effects->task->info->id_text, delivery->attempts, webhook_error_text(delivery->last_error));
   if (delivery == nullptr || delivery->failed)
     deps_.metrics.webhook_delivery(observe::Metrics::Webhook::kTaskResult, effects->task->info->command,
                                    delivery == nullptr ? observe::Metrics::Delivery::kSuccess : observe::Metrics::Delivery::kFailure);
@@ -115,9 +137,7 @@ DeliverySnapshot Partition::snapshot(std::uint64_t id, const core::Delivery& del
 void Partition::list_deliveries(Caller caller, std::uint64_t after, std::size_t limit, Done<std::vector<DeliverySnapshot>> done) {
   post<std::vector<DeliverySnapshot>>(Kind::kRead, 64, std::move(done), [this, caller = std::move(caller), after, limit](auto reply) mutable {
     std::vector<DeliverySnapshot> found;
-    const auto& all = state_.deliveries();
-    for (auto it = all.upper_bound(after); it != all.end() && found.size() < limit; ++it)
-      if (state_.task(it->second.sequence)->info->tenant == caller.tenant) found.push_back(snapshot(it->first, it->second));
+    for (const auto id : state_.deliveries_of(caller.tenant, after, limit)) found.push_back(snapshot(id, *state_.delivery(id)));
     answer([reply = std::move(reply), found = std::move(found)]() mutable { reply(std::move(found)); });
   });
 }

@@ -158,7 +158,7 @@ constexpr Key kHttp[] = {
     {.name = "httpHeaderBytesMax", .member = &Config::http_header_bytes_max, .help = "Request line and headers together.",
      .unit = "bytes", .min = 1024, .max = 1 << 20},
     {.name = "httpBodyBytesMax", .member = &Config::http_body_bytes_max, .help = "A request's body; past it 413.", .unit = "bytes",
-     .min = 1024, .max = 1 << 30},
+     .min = 1024, .max = 16 << 20},
     {.name = "httpJsonDepthMax", .member = &Config::http_json_depth_max, .help = "Levels of a JSON body.", .min = 4, .max = 1024},
     {.name = "httpHeaderTimeoutSeconds", .member = &Config::http_header_timeout_seconds,
      .help = "From a request's first byte to the end of its headers.", .unit = "s", .min = 1, .max = 3600},

@@ -162,9 +162,10 @@ Result<bool> read_flag(const Found& found) {
 
 Result<void> read_enabled(const TracingFile& file, Reader& reader, TracingOptions& options) {
   options.enabled = file.enabled.value_or(false);
+  if (const Found told = reader.first({"TRACING_ENABLED"})) { CODEQ_TRY(options.enabled, read_flag(told)); }
+  // The two switches that mean "off" for every OpenTelemetry SDK win over anything that says "on".
   if (const Found off = reader.first({"OTEL_SDK_DISABLED"}); off && lower(off.value) == "true") options.enabled = false;
   if (const Found none = reader.first({"OTEL_TRACES_EXPORTER"}); none && none.value == "none") options.enabled = false;
-  if (const Found told = reader.first({"TRACING_ENABLED"})) { CODEQ_TRY(options.enabled, read_flag(told)); }
   return {};
 }
 

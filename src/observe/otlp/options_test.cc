@@ -86,7 +86,7 @@ TEST(TracingOptions, AnEmptyVariableCountsAsUnset) {
 TEST(TracingOptions, TheSdkCanBeSwitchedOffForAFleet) {
   EXPECT_FALSE(good({{"OTEL_SDK_DISABLED", "true"}}, {.enabled = true}).enabled);
   EXPECT_TRUE(good({{"OTEL_SDK_DISABLED", "false"}}, {.enabled = true}).enabled);
-  EXPECT_TRUE(good({{"OTEL_SDK_DISABLED", "true"}, {"TRACING_ENABLED", "1"}}).enabled);
+  EXPECT_FALSE(good({{"OTEL_SDK_DISABLED", "true"}, {"TRACING_ENABLED", "1"}}).enabled);
   EXPECT_FALSE(good({{"OTEL_TRACES_EXPORTER", "none"}}, {.enabled = true}).enabled);
 }
 
