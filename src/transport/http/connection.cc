@@ -91,7 +91,7 @@ void Connection::start() {
 }
 
 bool Connection::paused() const {
-  return order_.size() >= loop_.options.pipelined_max || out_.size() - out_start_ >= loop_.options.output_bytes_max / 2;
+  return order_.size() >= loop_.options.pipelined_max || unsent() >= loop_.options.output_bytes_max / 2;
 }
 
 void Connection::make_room() {
@@ -178,6 +178,8 @@ void Connection::take_request() {
   if (draining_) reader_.request().keep_alive = false;
   loop_.api.start(exchange, reader_.request(), head_read_ns_);
   if (!exchange->keep_alive) no_more_requests_ = true;
+  if (exchange->ready) became_ready(*exchange);
+  if (closed_) return;
   reader_.next();
   continue_sent_ = false;
   served_one_ = true;
@@ -191,13 +193,23 @@ void Connection::refuse(const Error& error) {
   exchange->keep_alive = false;
   loop_.api.set_request_id(*exchange, reader_.request().request_id);
   Api::respond_error(*exchange, error);
+  became_ready(*exchange);
   order_.push_back(std::move(exchange));
   no_more_requests_ = true;
 }
 
+// A single answer may be as large as it has to be, but no further one is held for a client that does not read.
+void Connection::became_ready(const Exchange& exchange) {
+  if (unsent() > loop_.options.output_bytes_max) return close();
+  ready_bytes_ += exchange.response.body.size();
+}
+
 void Connection::answered(const Shared& exchange) {
+  const auto self = shared_from_this();  // it may have to close
   loop_.api.finish(exchange);
-  if (exchange->ready) loop_.mark_dirty(*this);
+  if (!exchange->ready) return;
+  became_ready(*exchange);
+  if (!closed_) loop_.mark_dirty(*this);
 }
 
 void Connection::append_response(Exchange& exchange) {
@@ -236,6 +248,7 @@ void Connection::collect() {
     auto& exchange = *order_.front();
     if (draining_ && order_.size() == 1 && in_start_ == in_end_) exchange.keep_alive = false;
     if (!exchange.keep_alive) no_more_requests_ = true;
+    ready_bytes_ -= exchange.response.body.size();
     append_response(exchange);
     if (!exchange.claimed.empty()) claimed_.push_back({out_base_ + out_.size(), std::move(exchange.claimed)});
     exchange.connection = nullptr;
@@ -267,6 +280,7 @@ void Connection::flush() {
 
 // Everything that was ready has been handed to the kernel.
 void Connection::finish_writing() {
+  write_blocked_ = false;
   if (!out_.empty()) {
     out_base_ += out_.size();
     out_.clear();
@@ -280,9 +294,18 @@ void Connection::finish_writing() {
 
 void Connection::wait_to_write() {
   write_waiting_ = true;
-  write_since_ns_ = now_ns();
-  written_then_ = out_base_ + out_start_;
-  while (!claimed_.empty() && claimed_.front().end <= written_then_) claimed_.pop_front();
+  if (out_start_ >= kOutputKept) {  // what is written of a long answer need not be kept until its end
+    out_.erase(0, out_start_);
+    out_base_ += out_start_;
+    out_start_ = 0;
+  }
+  const auto written = out_base_ + out_start_;
+  if (!write_blocked_ || written - written_then_ >= kProgressBytes) {
+    write_since_ns_ = now_ns();
+    written_then_ = written;
+  }
+  write_blocked_ = true;
+  while (!claimed_.empty() && claimed_.front().end <= written) claimed_.pop_front();
   socket_.async_wait(asio::ip::tcp::socket::wait_write, [self = shared_from_this()](const error_code& ec) {
     self->write_waiting_ = false;
     if (self->closed_) return;

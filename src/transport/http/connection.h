@@ -69,10 +69,12 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void refuse(const Error& error);         // bad input: the last answer of this connection
   void collect();                          // moves ready answers from the front of the order to the output
   void append_response(Exchange& exchange);
+  void became_ready(const Exchange& exchange);
   void wait_to_write();
   void finish_writing();
   void linger();
   [[nodiscard]] bool paused() const;
+  [[nodiscard]] std::size_t unsent() const { return ready_bytes_ + out_.size() - out_start_; }
   [[nodiscard]] std::int64_t now_ns() const;
 
   struct Claimed { std::uint64_t end; std::vector<services::TaskSnapshot> tasks; };
@@ -83,6 +85,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::string in_;                         // bytes read, [in_start_, in_end_) not yet taken
   std::size_t in_start_ = 0, in_end_ = 0;
   std::deque<Shared> order_;               // requests under way, oldest first
+  std::size_t ready_bytes_ = 0;            // of answers in `order_` that wait for one before them
   std::string out_;                        // answers not yet written, from out_start_
   std::size_t out_start_ = 0;
   std::uint64_t out_base_ = 0;             // bytes of earlier `out_`s: positions in the whole stream
@@ -91,6 +94,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   bool reading_ = false, write_waiting_ = false, closed_ = false;
   bool input_ended_ = false;               // the client will send no more
   bool no_more_requests_ = false;          // we take no more: the last answer is in `order_`
+  bool write_blocked_ = false;             // the kernel took no more, and some of `out_` is still here
   bool lingering_ = false, draining_ = false, continue_sent_ = false, served_one_ = false;
 
   std::int64_t head_read_ns_ = 0;

@@ -14,6 +14,7 @@ namespace bhttp = boost::beast::http;
 
 namespace {
 
+constexpr std::size_t kBodyBytesKept = 64U << 10U;  // a larger buffer is given back after its request
 constexpr std::size_t kChunkLineBytesMax = 1024;  // a chunk's size and extension, or a line of the trailer
 constexpr std::size_t kTraceLinesMax = 64;  // lines of one trace header that are looked at
 
@@ -144,6 +145,7 @@ void RequestReader::next() {
   request_.tracestate.clear();
   request_.baggage.clear();
   request_.body.clear();
+  if (request_.body.capacity() > kBodyBytesKept) request_.body.shrink_to_fit();
 }
 
 void RequestReader::fail_with(Code code, std::string message) {
@@ -215,7 +217,7 @@ void RequestReader::read_head(std::string_view head) {
   state_ = State::kBody;
   chunked_ = beast.chunked;
   remaining_ = static_cast<std::size_t>(beast.length);
-  request_.body.reserve(std::min<std::size_t>(remaining_, 65'536));
+  request_.body.reserve(std::min(remaining_, kBodyBytesKept));
 }
 
 std::size_t RequestReader::take_bytes(std::string_view bytes) {

@@ -367,6 +367,32 @@ TEST(HttpServer, AReaderThatDoesNotReadIsHeldBackAndThenCutWhileOthersGoOn) {
   }));
 }
 
+TEST(HttpServer, AnswersThatPileUpBehindAPollAreNotKeptBeyondTheBound) {
+  HttpOptions options;
+  options.output_bytes_max = 1U << 20U;
+  Stack stack(options);
+  const auto big = stack.create(R"({"command":"B","payload":")" + std::string(700'000, 'x') + "\"}");
+  const auto other = stack.create();
+  Client client(stack.server->port());
+  std::string all = Client::request("GET", kTasks + "/" + other + "/result?waitSeconds=60", "producer");
+  for (int i = 0; i < 5; ++i) all += Client::request("GET", kTasks + "/" + big, "producer");
+  client.send(all);
+  EXPECT_EQ(client.receive().status, 0);
+  EXPECT_TRUE(eventually([&] { return stack.server->connections() == 0 && stack.server->parked_polls() == 0; }));
+}
+
+TEST(HttpServer, OneAnswerMayBeLargerThanTheBoundForAClientThatReadsIt) {
+  HttpOptions options;
+  options.output_bytes_max = 1U << 20U;
+  Stack stack(options);
+  for (int i = 0; i < 10; ++i) stack.create(R"({"command":"B","payload":")" + std::string(700'000, '<') + "\"}");
+  Client client(stack.server->port());
+  const auto reply = client.call("POST", kTasks + "/claim/batch", "worker", R"({"count":10})");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_GT(reply.body.size(), 8'000'000U);
+  EXPECT_EQ(client.call("GET", "/livez", "").status, 200);
+}
+
 TEST(HttpServer, AHeadThatDoesNotEndInTimeIsAnsweredAndCut) {
   ManualClock clock;
   Stack stack({}, true, &clock);
