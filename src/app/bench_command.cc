@@ -25,7 +25,10 @@ int bench_own_broker(BenchArguments arguments) {
   const std::filesystem::path folder = name;
   struct Cleanup {
     std::filesystem::path path;
-    ~Cleanup() { std::error_code ignored; std::filesystem::remove_all(path, ignored); }
+    ~Cleanup() {
+      std::error_code ignored;
+      std::filesystem::remove_all(path, ignored);
+    }
   } const cleanup{folder};
   auto tokens = dev_tokens(folder / "data");
   if (!tokens) return refuse(kExitIo, tokens.error().message);
@@ -36,10 +39,14 @@ int bench_own_broker(BenchArguments arguments) {
   auto receiver = Child::start({"otlp-receiver", "--port", std::to_string(spans_port), "--out", "/dev/null"}, {}, log);
   if (!receiver) return refuse(kExitIo, receiver.error().message);
   auto broker = Child::start({"dev", "--data", (folder / "data").string(), "--port", std::to_string(port)},
-                             {{"DURABILITY", arguments.durability}, {"OTEL_SDK_DISABLED", traced ? "false" : "true"}, {"TRACING_SAMPLE_RATIO", traced ? arguments.sample_ratio : "1"},
-                              {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:" + std::to_string(spans_port)}}, log);
+                             {{"DURABILITY", arguments.durability},
+                              {"OTEL_SDK_DISABLED", traced ? "false" : "true"},
+                              {"TRACING_SAMPLE_RATIO", traced ? arguments.sample_ratio : "1"},
+                              {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:" + std::to_string(spans_port)}},
+                             log);
   if (!broker) return refuse(kExitIo, broker.error().message);
-  if (!wait_until_ready("http://127.0.0.1:" + std::to_string(port) + "/readyz")) return refuse(kExitInternal, "the broker did not get ready, see " + log);
+  if (!wait_until_ready("http://127.0.0.1:" + std::to_string(port) + "/readyz"))
+    return refuse(kExitInternal, "the broker did not get ready, see " + log);
   arguments.options.port = port;
   arguments.options.producer_token = tokens->producer;
   arguments.options.worker_token = tokens->worker;

@@ -15,7 +15,8 @@
 
 namespace codeq::app {
 
-Result<Child> Child::start(const std::vector<std::string>& arguments, const std::vector<std::pair<std::string, std::string>>& variables,
+Result<Child> Child::start(const std::vector<std::string>& arguments,
+                           const std::vector<std::pair<std::string, std::string>>& variables,
                            const std::string& log_file) {
   // Everything that allocates happens before the fork.
   std::vector<std::string> words = {"codeq"};
@@ -65,7 +66,8 @@ std::uint16_t free_port() {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  const bool bound = bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 && getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  const bool bound = bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                     getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
   ::close(fd);
   return bound ? ntohs(address.sin_port) : std::uint16_t{0};
 }
@@ -84,10 +86,11 @@ HttpAnswer http_call(const std::string& url, const std::vector<std::string>& hea
   curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, list);
   if (!body.empty()) curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, body.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer.body);
-  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, +[](char* data, std::size_t one, std::size_t size, void* out) -> std::size_t {
-    static_cast<std::string*>(out)->append(data, one * size);
-    return one * size;
-  });
+  curl_easy_setopt(
+      curl.get(), CURLOPT_WRITEFUNCTION, +[](char* data, std::size_t one, std::size_t size, void* out) -> std::size_t {
+        static_cast<std::string*>(out)->append(data, one * size);
+        return one * size;
+      });
   if (curl_easy_perform(curl.get()) == CURLE_OK) curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &answer.status);
   return answer;
 }

@@ -14,10 +14,15 @@ namespace codeq::app {
 class Child {
  public:
   // Starts `codeq ARGUMENTS` with these variables added; stdout and stderr go to `log_file`. Errors: kIo
-  static Result<Child> start(const std::vector<std::string>& arguments, const std::vector<std::pair<std::string, std::string>>& variables,
+  static Result<Child> start(const std::vector<std::string>& arguments,
+                             const std::vector<std::pair<std::string, std::string>>& variables,
                              const std::string& log_file);
   Child(Child&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
-  Child& operator=(Child&& other) noexcept { end(9); pid_ = std::exchange(other.pid_, -1); return *this; }
+  Child& operator=(Child&& other) noexcept {
+    end(9);
+    pid_ = std::exchange(other.pid_, -1);
+    return *this;
+  }
   ~Child() { end(9); }
 
   [[nodiscard]] pid_t pid() const { return pid_; }
@@ -34,7 +39,10 @@ std::uint16_t free_port();
 // Polls GET url until it answers 200. False: not within ten seconds.
 bool wait_until_ready(const std::string& url);
 
-struct HttpAnswer { long status = 0; std::string body; };
+struct HttpAnswer {
+  long status = 0;
+  std::string body;
+};
 // One request with libcurl; `body` empty: GET. Status 0: no answer.
 HttpAnswer http_call(const std::string& url, const std::vector<std::string>& headers, const std::string& body);
 

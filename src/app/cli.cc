@@ -20,8 +20,10 @@ void choose(CLI::App* command, Cli& cli, Command chosen) {
 }
 
 void add_config_option(CLI::App* command, Cli& cli) {
-  command->add_option_function<std::string>("-c,--config", [&cli](const std::string& path) { cli.config_path = path; },
-                                            "YAML file with settings (else the one that CODEQ_CONFIG_PATH names)")
+  command
+      ->add_option_function<std::string>(
+          "-c,--config", [&cli](const std::string& path) { cli.config_path = path; },
+          "YAML file with settings (else the one that CODEQ_CONFIG_PATH names)")
       ->type_name("FILE");
 }
 
@@ -36,11 +38,17 @@ void add_serve(CLI::App& app, Cli& cli) {
 
 void add_dev(CLI::App& app, Cli& cli) {
   CLI::App* dev = app.add_subcommand("dev", "Run a broker to try things out: no settings needed, tokens are printed");
-  dev->add_option("--data", cli.dev.data, "Data folder; kept for the next time")->type_name("DIR")->capture_default_str();
+  dev->add_option("--data", cli.dev.data, "Data folder; kept for the next time")
+      ->type_name("DIR")
+      ->capture_default_str();
   dev->add_option("--host", cli.dev.host, "Address to listen on")->type_name("IP")->capture_default_str();
-  dev->add_option("--port", cli.dev.port, "Port to listen on; 0: any free one")->check(CLI::Range(0, 65'535))->type_name("N")->capture_default_str();
+  dev->add_option("--port", cli.dev.port, "Port to listen on; 0: any free one")
+      ->check(CLI::Range(0, 65'535))
+      ->type_name("N")
+      ->capture_default_str();
   dev->add_flag("--reset", cli.dev.reset, "Begin with an empty data folder");
-  dev->footer("Spans also go to OTEL_EXPORTER_OTLP_ENDPOINT when it is set. Webhooks to loopback addresses are allowed.");
+  dev->footer(
+      "Spans also go to OTEL_EXPORTER_OTLP_ENDPOINT when it is set. Webhooks to loopback addresses are allowed.");
   choose(dev, cli, Command::kDev);
 }
 
@@ -51,8 +59,11 @@ void add_demo(CLI::App& app, Cli& cli) {
   demo->callback([&cli, demo] {
     if (demo->get_subcommands().empty()) cli.command = Command::kDemo;
   });
-  CLI::App* waterfall = demo->add_subcommand("waterfall", "Draw a trace from a file of spans; status 1 unless it is whole");
-  waterfall->add_option("--spans", cli.demo.spans, "File that `codeq otlp-receiver` wrote")->required()->type_name("FILE");
+  CLI::App* waterfall =
+      demo->add_subcommand("waterfall", "Draw a trace from a file of spans; status 1 unless it is whole");
+  waterfall->add_option("--spans", cli.demo.spans, "File that `codeq otlp-receiver` wrote")
+      ->required()
+      ->type_name("FILE");
   waterfall->add_option("--trace-id", cli.demo.trace_id, "Which trace")->required()->type_name("HEX");
   choose(waterfall, cli, Command::kDemoWaterfall);
 }
@@ -60,22 +71,54 @@ void add_demo(CLI::App& app, Cli& cli) {
 void add_bench(CLI::App& app, Cli& cli) {
   CLI::App* bench = app.add_subcommand("bench", "Measure a broker");
   bench->require_subcommand(1);
-  CLI::App* http = bench->add_subcommand("http", "Create, claim and complete tasks over HTTP; counts acknowledged results");
+  CLI::App* http =
+      bench->add_subcommand("http", "Create, claim and complete tasks over HTTP; counts acknowledged results");
   auto& options = cli.bench.options;
-  http->add_option("--url", cli.bench.url, "Base URL of a running broker (default: one of our own, on a temporary folder)");
-  http->add_option("--durability", cli.bench.durability, "Of our own broker: sync, interval or none")->check(CLI::IsMember({"sync", "interval", "none"}))->capture_default_str();
-  http->add_option("--sample-ratio", cli.bench.sample_ratio, "Of our own broker: 0 to 1, or off")->capture_default_str();
-  http->add_option("--producers", options.producers, "Connections that create")->check(CLI::Range(1, 10'000))->type_name("N")->capture_default_str();
-  http->add_option("--workers", options.workers, "Connections that claim and complete")->check(CLI::Range(1, 10'000))->type_name("N")->capture_default_str();
-  http->add_option("--duration", options.seconds, "Time measured")->check(CLI::Range(0.1, 86'400.0))->type_name("SECONDS")->capture_default_str();
-  http->add_option("--warmup", options.warmup_seconds, "Time before, not counted")->check(CLI::Range(0.0, 3600.0))->type_name("SECONDS")->capture_default_str();
-  http->add_option("--payload-bytes", options.payload_bytes, "Size of a payload")->check(CLI::Range(2, 1 << 20))->type_name("N")->capture_default_str();
-  http->add_option("--batch", options.batch, "Tasks per call; 1: the single calls")->check(CLI::Range(1, 100))->type_name("N")->capture_default_str();
-  http->add_option("--backlog", options.backlog, "Tasks created and not yet settled, at most")->check(CLI::Range(1, 1'000'000))->type_name("N")->capture_default_str();
+  http->add_option("--url", cli.bench.url,
+                   "Base URL of a running broker (default: one of our own, on a temporary folder)");
+  http->add_option("--durability", cli.bench.durability, "Of our own broker: sync, interval or none")
+      ->check(CLI::IsMember({"sync", "interval", "none"}))
+      ->capture_default_str();
+  http->add_option("--sample-ratio", cli.bench.sample_ratio, "Of our own broker: 0 to 1, or off")
+      ->capture_default_str();
+  http->add_option("--producers", options.producers, "Connections that create")
+      ->check(CLI::Range(1, 10'000))
+      ->type_name("N")
+      ->capture_default_str();
+  http->add_option("--workers", options.workers, "Connections that claim and complete")
+      ->check(CLI::Range(1, 10'000))
+      ->type_name("N")
+      ->capture_default_str();
+  http->add_option("--duration", options.seconds, "Time measured")
+      ->check(CLI::Range(0.1, 86'400.0))
+      ->type_name("SECONDS")
+      ->capture_default_str();
+  http->add_option("--warmup", options.warmup_seconds, "Time before, not counted")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->type_name("SECONDS")
+      ->capture_default_str();
+  http->add_option("--payload-bytes", options.payload_bytes, "Size of a payload")
+      ->check(CLI::Range(2, 1 << 20))
+      ->type_name("N")
+      ->capture_default_str();
+  http->add_option("--batch", options.batch, "Tasks per call; 1: the single calls")
+      ->check(CLI::Range(1, 100))
+      ->type_name("N")
+      ->capture_default_str();
+  http->add_option("--backlog", options.backlog, "Tasks created and not yet settled, at most")
+      ->check(CLI::Range(1, 1'000'000))
+      ->type_name("N")
+      ->capture_default_str();
   http->add_option("--command", options.command, "Command of the tasks")->type_name("NAME")->capture_default_str();
-  http->add_option("--producer-token", options.producer_token, "Bearer token to create with")->envname("CODEQ_PRODUCER_TOKEN")->type_name("TOKEN");
-  http->add_option("--worker-token", options.worker_token, "Bearer token to claim with")->envname("CODEQ_WORKER_TOKEN")->type_name("TOKEN");
-  http->add_option("--server-pid", options.server_pid, "Process whose CPU time is counted per task")->check(CLI::PositiveNumber)->type_name("PID");
+  http->add_option("--producer-token", options.producer_token, "Bearer token to create with")
+      ->envname("CODEQ_PRODUCER_TOKEN")
+      ->type_name("TOKEN");
+  http->add_option("--worker-token", options.worker_token, "Bearer token to claim with")
+      ->envname("CODEQ_WORKER_TOKEN")
+      ->type_name("TOKEN");
+  http->add_option("--server-pid", options.server_pid, "Process whose CPU time is counted per task")
+      ->check(CLI::PositiveNumber)
+      ->type_name("PID");
   http->add_flag("--json", options.json, "Print one JSON line");
   choose(http, cli, Command::kBenchHttp);
 }
@@ -83,7 +126,8 @@ void add_bench(CLI::App& app, Cli& cli) {
 void add_config(CLI::App& app, Cli& cli) {
   CLI::App* config = app.add_subcommand("config", "Look at settings");
   config->require_subcommand(1);
-  CLI::App* check = config->add_subcommand("check", "Print every value and where it comes from; status 1 if `serve` would refuse");
+  CLI::App* check =
+      config->add_subcommand("check", "Print every value and where it comes from; status 1 if `serve` would refuse");
   add_config_option(check, cli);
   choose(check, cli, Command::kConfigCheck);
   CLI::App* explain = config->add_subcommand("explain", "Say what a key means, its variable and its default");
@@ -94,11 +138,17 @@ void add_config(CLI::App& app, Cli& cli) {
 }
 
 void add_receiver(CLI::App& app, Cli& cli) {
-  CLI::App* receiver = app.add_subcommand("otlp-receiver", "Receive spans over OTLP/gRPC and print them, for demos and tests");
+  CLI::App* receiver =
+      app.add_subcommand("otlp-receiver", "Receive spans over OTLP/gRPC and print them, for demos and tests");
   receiver->group("");  // not in the list
   receiver->add_option("--host", cli.receiver.host, "Address to listen on")->type_name("IP")->capture_default_str();
-  receiver->add_option("--port", cli.receiver.port, "Port to listen on; 0: any free one")->check(CLI::Range(0, 65'535))->type_name("N")->capture_default_str();
-  receiver->add_option("--out", cli.receiver.out, "File for one JSON span a line; -: stdout")->type_name("FILE")->capture_default_str();
+  receiver->add_option("--port", cli.receiver.port, "Port to listen on; 0: any free one")
+      ->check(CLI::Range(0, 65'535))
+      ->type_name("N")
+      ->capture_default_str();
+  receiver->add_option("--out", cli.receiver.out, "File for one JSON span a line; -: stdout")
+      ->type_name("FILE")
+      ->capture_default_str();
   choose(receiver, cli, Command::kOtlpReceiver);
 }
 
@@ -108,7 +158,8 @@ std::string unknown_command(const CLI::App& app, int argc, const char* const* ar
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc < 2 || argv[1][0] == '-' || !app.get_subcommands(is_named).empty()) return "";
   const auto near = nearest(argv[1], kCommands);
-  return "unknown command `" + std::string(argv[1]) + "`" + (near ? "; did you mean `codeq " + std::string(*near) + "`?\n" : "; see `codeq --help`\n");
+  return "unknown command `" + std::string(argv[1]) + "`" +
+         (near ? "; did you mean `codeq " + std::string(*near) + "`?\n" : "; see `codeq --help`\n");
 }
 
 }  // namespace
@@ -142,7 +193,8 @@ std::expected<Cli, CliExit> parse_cli(int argc, const char* const* argv) {
     const int status = app.exit(e, out, err);
     if (status == 0) return std::unexpected(CliExit{.status = kExitOk, .out = out.str(), .err = ""});
     const std::string unknown = unknown_command(app, argc, argv);
-    return std::unexpected(CliExit{.status = kExitUsage, .out = out.str(), .err = unknown.empty() ? err.str() : unknown});
+    return std::unexpected(
+        CliExit{.status = kExitUsage, .out = out.str(), .err = unknown.empty() ? err.str() : unknown});
   }
 }
 

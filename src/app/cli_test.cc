@@ -37,7 +37,8 @@ TEST(Cli, OptionsReachTheirFields) {
   EXPECT_EQ(dev->dev.data, "/tmp/d");
   EXPECT_EQ(dev->dev.port, 0);
   EXPECT_TRUE(dev->dev.reset);
-  const auto bench = parse({"bench", "http", "--url", "http://h:1", "--workers", "8", "--backlog", "1000", "--worker-token", "w", "--json"});
+  const auto bench = parse(
+      {"bench", "http", "--url", "http://h:1", "--workers", "8", "--backlog", "1000", "--worker-token", "w", "--json"});
   ASSERT_TRUE(bench);
   EXPECT_EQ(bench->bench.url, "http://h:1");
   EXPECT_EQ(bench->bench.options.workers, 8U);
@@ -47,9 +48,16 @@ TEST(Cli, OptionsReachTheirFields) {
 }
 
 TEST(Cli, HelpIsPrintedWithStatusZeroForEveryCommand) {
-  for (const auto& words : std::vector<std::vector<const char*>>{
-           {"--help"}, {"serve", "--help"}, {"dev", "--help"}, {"demo", "-h"}, {"bench", "--help"}, {"bench", "http", "--help"},
-           {"config", "--help"}, {"config", "check", "--help"}, {"config", "explain", "--help"}, {"version", "--help"}}) {
+  for (const auto& words : std::vector<std::vector<const char*>>{{"--help"},
+                                                                 {"serve", "--help"},
+                                                                 {"dev", "--help"},
+                                                                 {"demo", "-h"},
+                                                                 {"bench", "--help"},
+                                                                 {"bench", "http", "--help"},
+                                                                 {"config", "--help"},
+                                                                 {"config", "check", "--help"},
+                                                                 {"config", "explain", "--help"},
+                                                                 {"version", "--help"}}) {
     const auto help = parse(words);
     ASSERT_FALSE(help) << words.front();
     EXPECT_EQ(help.error().status, kExitOk);
@@ -58,8 +66,14 @@ TEST(Cli, HelpIsPrintedWithStatusZeroForEveryCommand) {
 }
 
 TEST(Cli, AWrongLineIsAUsageErrorThatSuggests) {
-  for (const auto& words : std::vector<std::vector<const char*>>{
-           {}, {"sevre"}, {"serve", "--nope"}, {"bench"}, {"config"}, {"config", "explain"}, {"dev", "--port", "70000"}, {"dev", "--port", "x"}}) {
+  for (const auto& words : std::vector<std::vector<const char*>>{{},
+                                                                 {"sevre"},
+                                                                 {"serve", "--nope"},
+                                                                 {"bench"},
+                                                                 {"config"},
+                                                                 {"config", "explain"},
+                                                                 {"dev", "--port", "70000"},
+                                                                 {"dev", "--port", "x"}}) {
     const auto wrong = parse(words);
     ASSERT_FALSE(wrong);
     EXPECT_EQ(wrong.error().status, kExitUsage);
@@ -84,7 +98,8 @@ TEST(ConfigCommand, CheckRefusesWhatServeWouldRefuse) {
   const CliExit no_token = config({"check"}, {{"PRODUCER_AUTH_PROVIDER", "static"}, {"PRODUCER_AUTH_CONFIG", "{}"}});
   EXPECT_EQ(no_token.status, kExitConfig);
   EXPECT_EQ(no_token.err, "[ERROR] init app: static auth: token is required\n");
-  const CliExit fine = config({"check"}, {{"PRODUCER_AUTH_PROVIDER", "static"}, {"PRODUCER_AUTH_CONFIG", R"({"token":"canary"})"}});
+  const CliExit fine =
+      config({"check"}, {{"PRODUCER_AUTH_PROVIDER", "static"}, {"PRODUCER_AUTH_CONFIG", R"({"token":"canary"})"}});
   EXPECT_EQ(fine.status, kExitOk) << fine.err;
   EXPECT_EQ(fine.out.find("canary"), std::string::npos);
 }

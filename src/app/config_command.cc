@@ -6,7 +6,9 @@
 namespace codeq::app {
 namespace {
 
-CliExit error(int status, const std::string& message) { return {.status = status, .out = "", .err = "[ERROR] " + message + "\n"}; }
+CliExit error(int status, const std::string& message) {
+  return {.status = status, .out = "", .err = "[ERROR] " + message + "\n"};
+}
 
 // Loads as `serve` does and refuses what `serve` refuses before it touches a file or a port.
 CliExit check(const Cli& cli, const GetEnv& getenv) {
@@ -18,7 +20,8 @@ CliExit check(const Cli& cli, const GetEnv& getenv) {
     done.err += "[ERROR] " + message + "\n";
   };
   if (const auto ready = check_ready_to_serve(loaded->config); !ready) refuse(ready.error().message);
-  if (const auto auth = services::make_authenticator(auth_options(loaded->config)); !auth) refuse("init app: " + auth.error().message);
+  if (const auto auth = services::make_authenticator(auth_options(loaded->config)); !auth)
+    refuse("init app: " + auth.error().message);
   return done;
 }
 

@@ -28,11 +28,15 @@ int refuse(int status, const std::string& message) {
 }
 
 void print_welcome(const std::string& base, const DevTokens& tokens, const std::string& folder) {
-  std::printf("codeq dev is ready: %s\n\n  data            %s\n  producer token  %s\n  worker token    %s\n\n", base.c_str(), folder.c_str(),
-              tokens.producer.c_str(), tokens.worker.c_str());
-  std::printf("  curl -s -H 'Authorization: Bearer %s' %s/v1/codeq/tasks -d '{\"command\":\"HELLO\",\"payload\":{\"n\":1}}'\n", tokens.producer.c_str(), base.c_str());
-  std::printf("  curl -s -H 'Authorization: Bearer %s' %s/v1/codeq/tasks/claim -d '{\"commands\":[\"HELLO\"]}'\n", tokens.worker.c_str(), base.c_str());
-  std::printf("  curl -s -H 'Authorization: Bearer %s' %s/v1/codeq/tasks/ID/trace\n\n", tokens.producer.c_str(), base.c_str());
+  std::printf("codeq dev is ready: %s\n\n  data            %s\n  producer token  %s\n  worker token    %s\n\n",
+              base.c_str(), folder.c_str(), tokens.producer.c_str(), tokens.worker.c_str());
+  std::printf(
+      "  curl -s -H 'Authorization: Bearer %s' %s/v1/codeq/tasks -d '{\"command\":\"HELLO\",\"payload\":{\"n\":1}}'\n",
+      tokens.producer.c_str(), base.c_str());
+  std::printf("  curl -s -H 'Authorization: Bearer %s' %s/v1/codeq/tasks/claim -d '{\"commands\":[\"HELLO\"]}'\n",
+              tokens.worker.c_str(), base.c_str());
+  std::printf("  curl -s -H 'Authorization: Bearer %s' %s/v1/codeq/tasks/ID/trace\n\n", tokens.producer.c_str(),
+              base.c_str());
   std::fflush(stdout);
 }
 
@@ -64,8 +68,9 @@ int dev(const Cli& cli) {
   config.webhook_allowed_networks.insert(config.webhook_allowed_networks.end(), {"127.0.0.0/8", "::1/128"});
   auto server = Server::start(config, environment, true);
   if (!server) return refuse(server.error().exit_status, server.error().message);
-  print_welcome("http://" + (cli.dev.host.find(':') == std::string::npos ? cli.dev.host : "[" + cli.dev.host + "]") + ":" + std::to_string((*server)->port()), *tokens,
-                std::filesystem::absolute(config.data_path).string());
+  print_welcome("http://" + (cli.dev.host.find(':') == std::string::npos ? cli.dev.host : "[" + cli.dev.host + "]") +
+                    ":" + std::to_string((*server)->port()),
+                *tokens, std::filesystem::absolute(config.data_path).string());
   stop.wait();
   (*server)->stop();
   return kExitOk;

@@ -26,11 +26,13 @@ std::string random_token(const char* prefix) {
 
 void DevTokens::apply(Config& config) const {
   config.producer_auth_provider = "static";
-  config.producer_auth_config = R"({"token":")" + producer + R"(","subject":"producer-dev","scopes":["codeq:admin"],"raw":{"tenantId":"dev"}})";
+  config.producer_auth_config =
+      R"({"token":")" + producer + R"(","subject":"producer-dev","scopes":["codeq:admin"],"raw":{"tenantId":"dev"}})";
   config.worker_auth_provider = "static";
-  config.worker_auth_config = R"({"token":")" + worker +
-                              R"(","subject":"worker-dev","eventTypes":["*"],"scopes":["codeq:claim","codeq:heartbeat","codeq:abandon","codeq:nack",)"
-                              R"("codeq:result","codeq:subscribe"],"raw":{"tenantId":"dev"}})";
+  config.worker_auth_config =
+      R"({"token":")" + worker +
+      R"(","subject":"worker-dev","eventTypes":["*"],"scopes":["codeq:claim","codeq:heartbeat","codeq:abandon","codeq:nack",)"
+      R"("codeq:result","codeq:subscribe"],"raw":{"tenantId":"dev"}})";
 }
 
 Result<DevTokens> dev_tokens(const std::filesystem::path& folder) {

@@ -7,13 +7,13 @@
 namespace codeq::app {
 
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitConfig = 1;      // the settings are wrong, or something failed that has no number of its own
-inline constexpr int kExitUsage = 2;       // the command line is wrong
-inline constexpr int kExitInternal = 70;   // a broken invariant of ours; a bug
-inline constexpr int kExitIo = 74;         // reading or writing the log or the store failed (EIO)
-inline constexpr int kExitDiskFull = 75;   // no room for the log or the store (ENOSPC); start again once there is
-inline constexpr int kExitCorrupt = 76;    // the data folder is damaged, or not ours; nothing was changed in it
-inline constexpr int kExitBind = 77;       // the address cannot be listened on
-inline constexpr int kExitInUse = 78;      // another process holds the data folder
+inline constexpr int kExitConfig = 1;  // the settings are wrong, or something failed that has no number of its own
+inline constexpr int kExitUsage = 2;  // the command line is wrong
+inline constexpr int kExitInternal = 70;  // a broken invariant of ours; a bug
+inline constexpr int kExitIo = 74;  // reading or writing the log or the store failed (EIO)
+inline constexpr int kExitDiskFull = 75;  // no room for the log or the store (ENOSPC); start again once there is
+inline constexpr int kExitCorrupt = 76;  // the data folder is damaged, or not ours; nothing was changed in it
+inline constexpr int kExitBind = 77;  // the address cannot be listened on
+inline constexpr int kExitInUse = 78;  // another process holds the data folder
 
 }  // namespace codeq::app

@@ -36,9 +36,7 @@ int main(int argc, char** argv) {
       std::fputs(result.err.c_str(), stderr);
       return result.status;
     }
-    case Command::kVersion:
-      std::printf("codeq %s\n", kVersion);
-      return kExitOk;
+    case Command::kVersion: std::printf("codeq %s\n", kVersion); return kExitOk;
   }
   return kExitUsage;
 }

@@ -9,7 +9,8 @@ namespace codeq::app {
 
 int otlp_receiver(const Cli& cli) {
   StopSignal stop;
-  auto receiver = OtlpReceiver::start({.port = static_cast<std::uint16_t>(cli.receiver.port), .out_file = cli.receiver.out == "-" ? "/dev/stdout" : cli.receiver.out});
+  auto receiver = OtlpReceiver::start({.port = static_cast<std::uint16_t>(cli.receiver.port),
+                                       .out_file = cli.receiver.out == "-" ? "/dev/stdout" : cli.receiver.out});
   if (!receiver) {
     std::fprintf(stderr, "[ERROR] %s\n", receiver.error().message.c_str());
     return kExitBind;

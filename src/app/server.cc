@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -38,7 +38,9 @@ using std::chrono::seconds;
 class LocalTracer final : public observe::Tracer {
  public:
   [[nodiscard]] bool enabled() const override { return true; }
-  [[nodiscard]] core::SpanContext start(const core::SpanContext& parent, Rng& rng) const override { return observe::start_span(sampler_, parent, rng); }
+  [[nodiscard]] core::SpanContext start(const core::SpanContext& parent, Rng& rng) const override {
+    return observe::start_span(sampler_, parent, rng);
+  }
   void record(const observe::Span&) noexcept override {}
   [[nodiscard]] observe::TracerStats stats() const override { return {}; }
 
@@ -106,7 +108,10 @@ bool use_timezone(const std::string& zone) {
 
 observe::TracingFile tracing_file(const Config& config) {
   const auto& file = config.tracing_file;
-  return {.enabled = file.enabled, .service_name = file.service_name, .otlp_endpoint = file.otlp_endpoint, .otlp_insecure = file.otlp_insecure,
+  return {.enabled = file.enabled,
+          .service_name = file.service_name,
+          .otlp_endpoint = file.otlp_endpoint,
+          .otlp_insecure = file.otlp_insecure,
           .sample_ratio = file.sample_ratio};
 }
 
@@ -155,7 +160,7 @@ struct Server::Parts {
   storage::MemoryStore store;
   std::unique_ptr<services::Authenticator> authenticator;
   std::unique_ptr<LateSender> late;
-  std::unique_ptr<services::Partition> partition;       // destroyed after the sender that calls it back
+  std::unique_ptr<services::Partition> partition;  // destroyed after the sender that calls it back
   std::unique_ptr<transport::CurlWebhookSender> webhooks;
   std::unique_ptr<transport::HttpServer> http;
   bool stopped = false;
@@ -184,8 +189,8 @@ std::expected<void, StartFailure> Server::Parts::open_tracer(const GetEnv& geten
   if (!options) return failure(kExitConfig, "invalid config: " + options.error().message);
   for (const auto& warning : options->warnings) spdlog::warn("tracing: {}", warning);
   if (local_view) options->enabled = env("OTEL_SDK_DISABLED").value_or("") != "true";
-  const bool has_endpoint = env("OTEL_EXPORTER_OTLP_ENDPOINT") || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") || env("TRACING_OTLP_ENDPOINT") ||
-                            config.tracing_file.otlp_endpoint;
+  const bool has_endpoint = env("OTEL_EXPORTER_OTLP_ENDPOINT") || env("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") ||
+                            env("TRACING_OTLP_ENDPOINT") || config.tracing_file.otlp_endpoint;
   if (!options->enabled) {
     tracer = std::make_unique<observe::NullTracer>();
   } else if (local_view && !has_endpoint) {
@@ -203,8 +208,10 @@ std::expected<void, StartFailure> Server::Parts::open_tracer(const GetEnv& geten
 }
 
 std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
-  if (auto ours = check_data_folder(config.data_path); !ours) return failure(exit_status_of(ours.error().code), "init app: " + ours.error().message);
-  auto opened = log::LocalLog::open({.folder = std::filesystem::path(config.data_path) / "log", .durability = log_durability(config.durability),
+  if (auto ours = check_data_folder(config.data_path); !ours)
+    return failure(exit_status_of(ours.error().code), "init app: " + ours.error().message);
+  auto opened = log::LocalLog::open({.folder = std::filesystem::path(config.data_path) / "log",
+                                     .durability = log_durability(config.durability),
                                      .interval = milliseconds(config.durability_interval_ms)});
   if (!opened) return failure(exit_status_of(opened.error().code), "init app: " + opened.error().message);
   log = std::move(*opened);
@@ -212,7 +219,9 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   services::PartitionOptions options;
   options.default_lease_seconds = config.default_lease_seconds;
   options.default_max_attempts = config.max_attempts_default;
-  options.retry = {.kind = retry_kind(config.backoff_policy), .base_seconds = config.backoff_base_seconds, .max_seconds = config.backoff_max_seconds};
+  options.retry = {.kind = retry_kind(config.backoff_policy),
+                   .base_seconds = config.backoff_base_seconds,
+                   .max_seconds = config.backoff_max_seconds};
   options.count_twice = config.attempt_counting == AttemptCounting::kReference;
   options.retention_seconds = config.retention_seconds;
   options.idempotency_ttl_seconds = config.idempotency_ttl_seconds;
@@ -225,12 +234,20 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
 
   late = std::make_unique<LateSender>(webhooks);
   partition = std::make_unique<services::Partition>(
-      options, services::Partition::Deps{.log = *log, .store = store, .clock = clock, .rng = rng, .tracer = *tracer, .metrics = metrics, .webhooks = *late,
-                                         .disk_low = [path = config.data_path, reserve = static_cast<std::uint64_t>(config.disk_reserve_bytes)] {
-                                           struct statvfs disk{};
-                                           return statvfs(path.c_str(), &disk) == 0 && disk.f_bavail * disk.f_frsize < reserve;
-                                         },
-                                         .on_log_failure = log_failed});
+      options, services::Partition::Deps{
+                   .log = *log,
+                   .store = store,
+                   .clock = clock,
+                   .rng = rng,
+                   .tracer = *tracer,
+                   .metrics = metrics,
+                   .webhooks = *late,
+                   .disk_low =
+                       [path = config.data_path, reserve = static_cast<std::uint64_t>(config.disk_reserve_bytes)] {
+                         struct statvfs disk{};
+                         return statvfs(path.c_str(), &disk) == 0 && disk.f_bavail * disk.f_frsize < reserve;
+                       },
+                   .on_log_failure = log_failed});
   auto allowed = transport::AllowedNetworks::parse(config.webhook_allowed_networks);
   if (!allowed) return failure(kExitConfig, "invalid config: webhookAllowedNetworks: " + allowed.error().message);
   transport::WebhookSenderOptions sender;
@@ -255,7 +272,11 @@ void Server::Parts::exposition(services::Done<std::string> done) {
     observe::Gauges gauges;
     if (depths)
       for (auto& depth : *depths)
-        gauges.queues.push_back({.command = std::move(depth.command), .ready = depth.ready, .delayed = depth.delayed, .in_progress = depth.in_progress, .dlq = depth.dead});
+        gauges.queues.push_back({.command = std::move(depth.command),
+                                 .ready = depth.ready,
+                                 .delayed = depth.delayed,
+                                 .in_progress = depth.in_progress,
+                                 .dlq = depth.dead});
     gauges.spans = tracer->stats();
     gauges.durability = durability_text(config.durability);
     gauges.sampling = sampling;
@@ -276,7 +297,8 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
   options.json_depth_max = static_cast<std::size_t>(config.http_json_depth_max);
   options.connections_max = std::min(static_cast<std::size_t>(config.http_connections_max), connections_allowed());
   if (options.connections_max < static_cast<std::size_t>(config.http_connections_max))
-    spdlog::warn("httpConnectionsMax is {} here: the limit of open files (ulimit -n) leaves no room for more", options.connections_max);
+    spdlog::warn("httpConnectionsMax is {} here: the limit of open files (ulimit -n) leaves no room for more",
+                 options.connections_max);
   options.parked_polls_max = static_cast<std::size_t>(config.http_parked_polls_max);
   options.header_timeout = seconds(config.http_header_timeout_seconds);
   options.body_timeout = seconds(config.http_body_timeout_seconds);
@@ -284,11 +306,18 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
   options.write_timeout = seconds(config.http_write_timeout_seconds);
   if (zoned) options.zone_offset_seconds = zone_offset_seconds;
   options.artifacts_dir = config.local_artifacts_dir;
-  options.version_json = std::string(R"({"name":"codeq","version":")") + kVersion + R"(","durability":")" + durability_text(config.durability) + "\"}";
+  options.version_json = std::string(R"({"name":"codeq","version":")") + kVersion + R"(","durability":")" +
+                         durability_text(config.durability) + "\"}";
   auto started = transport::HttpServer::start(
-      std::move(options), {.broker = *partition, .authenticator = *authenticator, .tracer = *tracer, .clock = clock, .rng = rng,
-                           .metrics = [this](services::Done<std::string> done) { exposition(std::move(done)); },
-                           .readiness = [] { return transport::Readiness{.ready = true, .checks = {{"log", true}, {"partition", true}}}; }});
+      std::move(options),
+      {.broker = *partition,
+       .authenticator = *authenticator,
+       .tracer = *tracer,
+       .clock = clock,
+       .rng = rng,
+       .metrics = [this](services::Done<std::string> done) { exposition(std::move(done)); },
+       .readiness =
+           [] { return transport::Readiness{.ready = true, .checks = {{"log", true}, {"partition", true}}}; }});
   if (!started) return failure(kExitBind, "http server: " + started.error().message);
   http = std::move(*started);
   return {};
@@ -304,12 +333,15 @@ std::expected<void, StartFailure> Server::Parts::open(const GetEnv& getenv, bool
 Result<void> check_data_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::absolute(path, error).parent_path(), error);
-  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail(Code::kIo, "cannot make " + path + ": " + std::strerror(errno));
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return fail(Code::kIo, "cannot make " + path + ": " + std::strerror(errno));
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     const auto name = entry.path().filename().string();
     if (name == "log" || name == "dev-tokens" || name == "artifacts") continue;
-    return fail(Code::kInvalidArgument, path + " holds " + name + ", which is not CodeQ's; nothing was changed. A store of the reference broker cannot be read: "
-                                               "let that broker drain its queues, then start here with an empty folder");
+    return fail(Code::kInvalidArgument,
+                path + " holds " + name +
+                    ", which is not CodeQ's; nothing was changed. A store of the reference broker cannot be read: "
+                    "let that broker drain its queues, then start here with an empty folder");
   }
   return {};  // empty or ours
 }
@@ -317,11 +349,13 @@ Result<void> check_data_folder(const std::string& path) {
 Server::Server(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Server::~Server() { stop(); }
 
-std::expected<std::unique_ptr<Server>, StartFailure> Server::start(const Config& config, const GetEnv& getenv, bool local_view) {
+std::expected<std::unique_ptr<Server>, StartFailure> Server::start(const Config& config, const GetEnv& getenv,
+                                                                   bool local_view) {
   auto parts = std::make_unique<Parts>();
   parts->config = config;
   auto server = std::unique_ptr<Server>(new Server(std::move(parts)));  // its stop() closes whatever was opened
-  if (auto opened = server->parts_->open(getenv, local_view); !opened) return std::unexpected(std::move(opened).error());
+  if (auto opened = server->parts_->open(getenv, local_view); !opened)
+    return std::unexpected(std::move(opened).error());
   return server;
 }
 
@@ -336,7 +370,8 @@ void Server::stop() {
   if (p.http) p.http->drain(seconds(10));
   p.http.reset();
   const auto left = seconds(10) - std::chrono::nanoseconds(p.clock.steady_ns() - began);
-  if (p.partition) p.partition->wait_deliveries(std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(left)));
+  if (p.partition)
+    p.partition->wait_deliveries(std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(left)));
   if (p.partition) p.partition->stop();
   p.webhooks.reset();
   p.partition.reset();

@@ -28,7 +28,8 @@ Result<void> check_data_folder(const std::string& path);
 
 class Server {
  public:
-  static std::expected<std::unique_ptr<Server>, StartFailure> start(const Config& config, const GetEnv& getenv, bool local_view);
+  static std::expected<std::unique_ptr<Server>, StartFailure> start(const Config& config, const GetEnv& getenv,
+                                                                    bool local_view);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -20,7 +20,8 @@ std::string duration(std::int64_t ns) {
 
 std::string detail(const WaterfallSpan& span) {
   std::string text;
-  for (const auto* key : {"codeq.attempt", "codeq.wait.cause", "codeq.run.outcome", "codeq.submit.status", "codeq.webhook.attempt", "http.response.status_code"})
+  for (const auto* key : {"codeq.attempt", "codeq.wait.cause", "codeq.run.outcome", "codeq.submit.status",
+                          "codeq.webhook.attempt", "http.response.status_code"})
     if (const auto it = span.attributes.find(key); it != span.attributes.end()) {
       const std::string name = key;
       text += (text.empty() ? "" : " ") + name.substr(name.rfind('.') + 1) + "=" + it->second;
@@ -39,7 +40,9 @@ std::vector<std::pair<const WaterfallSpan*, std::size_t>> tree_order(const std::
   const auto push_children = [&](const std::string& id, std::size_t depth) {
     std::vector<const WaterfallSpan*> level;
     for (auto [it, end] = children.equal_range(id); it != end; ++it) level.push_back(it->second);
-    std::sort(level.begin(), level.end(), [](const auto* a, const auto* b) { return std::pair(a->start_ns, a->end_ns) > std::pair(b->start_ns, b->end_ns); });
+    std::sort(level.begin(), level.end(), [](const auto* a, const auto* b) {
+      return std::pair(a->start_ns, a->end_ns) > std::pair(b->start_ns, b->end_ns);
+    });
     for (const auto* span : level) stack.emplace_back(span, depth);
   };
   push_children("", 0);
@@ -67,19 +70,23 @@ std::string draw_waterfall(std::vector<WaterfallSpan> spans, const WaterfallOpti
   const auto order = tree_order(spans);
   for (const auto& [span, depth] : order) name_width = std::max(name_width, span->name.size() + 2 * depth);
   name_width = std::min<std::size_t>(name_width, 46);
-  const auto bar_width = std::max<std::size_t>(options.width > name_width + 14 ? options.width - name_width - 14 : 20, 20);
+  const auto bar_width =
+      std::max<std::size_t>(options.width > name_width + 14 ? options.width - name_width - 14 : 20, 20);
   std::string out = fmt::format("trace {}   {} spans   {}\n\n", spans.front().trace_id, spans.size(), duration(total));
   for (const auto& [span, depth] : order) {
     auto name = std::string(2 * depth, ' ') + span->name;
     if (name.size() > name_width) name = name.substr(0, name_width - 1) + "~";
     const auto at = [&](std::int64_t ns) {
-      return static_cast<std::size_t>(std::llround(static_cast<double>(ns - first) / static_cast<double>(total) * static_cast<double>(bar_width - 1)));
+      return static_cast<std::size_t>(std::llround(static_cast<double>(ns - first) / static_cast<double>(total) *
+                                                   static_cast<double>(bar_width - 1)));
     };
     const auto from = at(span->start_ns);
     const auto to = std::max(at(span->end_ns), from);
     std::string bar(bar_width, ' ');
-    for (auto i = from; i <= to && i < bar_width; ++i) bar[i] = span->error ? '!' : span->name.ends_with(".queued") || span->name.ends_with(".delayed") ? '.' : '=';
-    out += fmt::format("{:<{}} |{}| {:>8}  {}\n", name, name_width, bar, duration(span->end_ns - span->start_ns), detail(*span));
+    for (auto i = from; i <= to && i < bar_width; ++i)
+      bar[i] = span->error ? '!' : span->name.ends_with(".queued") || span->name.ends_with(".delayed") ? '.' : '=';
+    out += fmt::format("{:<{}} |{}| {:>8}  {}\n", name, name_width, bar, duration(span->end_ns - span->start_ns),
+                       detail(*span));
   }
   out += "\n=  work   .  waiting   !  error\n";
   return out;

@@ -19,11 +19,17 @@ struct WaterfallSpan {
   std::map<std::string, std::string> attributes;
 };
 
-struct WaterfallOptions { std::size_t width = 100; };
+struct WaterfallOptions {
+  std::size_t width = 100;
+};
 
 std::string draw_waterfall(std::vector<WaterfallSpan> spans, const WaterfallOptions& options);
 
-struct WaitSummary { std::map<std::string, std::int64_t> ns_by_cause; std::int64_t run_ns = 0; std::uint32_t attempts = 0; };
+struct WaitSummary {
+  std::map<std::string, std::int64_t> ns_by_cause;
+  std::int64_t run_ns = 0;
+  std::uint32_t attempts = 0;
+};
 WaitSummary summarize(const std::vector<WaterfallSpan>& spans);
 
 }  // namespace codeq::app

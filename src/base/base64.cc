@@ -25,7 +25,8 @@ std::string encode_base64(std::string_view bytes) {
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     const auto group = bytes.substr(i, 3);
     std::uint32_t bits = 0;
-    for (std::size_t k = 0; k < 3; ++k) bits = (bits << 8) | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0U);
+    for (std::size_t k = 0; k < 3; ++k)
+      bits = (bits << 8) | (k < group.size() ? static_cast<unsigned char>(group[k]) : 0U);
     for (std::size_t k = 0; k < 4; ++k) text += k <= group.size() ? kAlphabet[(bits >> (18 - 6 * k)) & 0x3f] : '=';
   }
   return text;
@@ -46,7 +47,8 @@ std::optional<std::string> decode_base64(std::string_view text) {
     const auto value = kValues[static_cast<unsigned char>(c)];
     if (value == kNone || padding > 0) return std::nullopt;
     bits = (bits << 6) | value;
-    if (const auto in_group = digits++ % 4; in_group > 0) bytes += static_cast<char>((bits >> (6 - 2 * in_group)) & 0xff);
+    if (const auto in_group = digits++ % 4; in_group > 0)
+      bytes += static_cast<char>((bits >> (6 - 2 * in_group)) & 0xff);
   }
   if (digits % 4 == 1) return std::nullopt;
   if (padding > 0 && (padding > 2 || (digits + padding) % 4 != 0)) return std::nullopt;

@@ -8,7 +8,13 @@ namespace codeq {
 namespace {
 
 TEST(Base64, MatchesTheVectorsOfRfc4648) {
-  for (const auto& [bytes, text] : {std::pair{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}}) {
+  for (const auto& [bytes, text] : {std::pair{"", ""},
+                                    {"f", "Zg=="},
+                                    {"fo", "Zm8="},
+                                    {"foo", "Zm9v"},
+                                    {"foob", "Zm9vYg=="},
+                                    {"fooba", "Zm9vYmE="},
+                                    {"foobar", "Zm9vYmFy"}}) {
     EXPECT_EQ(encode_base64(bytes), text);
     EXPECT_EQ(decode_base64(text), bytes);
   }
@@ -23,7 +29,8 @@ TEST(Base64, PaddingMayBeLeftOutAndLinesMayBreakAnywhere) {
 }
 
 TEST(Base64, RefusesWhatItIsNot) {
-  for (const std::string_view text : {"Z", "Zm9vY", "Zg=", "Zg===", "=", "==", "====", "Zm9v=", "Zm9v====", "Zg==Zg==", "Z=g=", "Zm9v ", "Zm 9v", "Zm-_", "Zm9\t", "\xff\xff\xff\xff"}) {
+  for (const std::string_view text : {"Z", "Zm9vY", "Zg=", "Zg===", "=", "==", "====", "Zm9v=", "Zm9v====", "Zg==Zg==",
+                                      "Z=g=", "Zm9v ", "Zm 9v", "Zm-_", "Zm9\t", "\xff\xff\xff\xff"}) {
     EXPECT_FALSE(decode_base64(text).has_value()) << text;
   }
 }

@@ -5,7 +5,8 @@ namespace codeq {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line) noexcept;
 }  // namespace codeq
 
-#define CHECK(cond) \
-  do {              \
-    if (!(cond)) [[unlikely]] ::codeq::check_failed(#cond, __FILE__, __LINE__); \
+#define CHECK(cond)                                     \
+  do {                                                  \
+    if (!(cond)) [[unlikely]]                           \
+      ::codeq::check_failed(#cond, __FILE__, __LINE__); \
   } while (false)

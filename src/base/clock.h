@@ -36,9 +36,15 @@ class ManualClock final : public Clock {
   std::int64_t wall_ns() override { return wall_.load(); }
   std::int64_t steady_ns() override { return steady_.load(); }
   std::string boot_id() override { return boot_; }
-  void advance_ns(std::int64_t ns) { wall_ += ns; steady_ += ns; }
+  void advance_ns(std::int64_t ns) {
+    wall_ += ns;
+    steady_ += ns;
+  }
   void step_wall_ns(std::int64_t ns) { wall_ += ns; }                  // a clock step: only the wall moves
-  void reboot(std::string boot) { boot_ = std::move(boot); steady_ = 1; }
+  void reboot(std::string boot) {
+    boot_ = std::move(boot);
+    steady_ = 1;
+  }
 
  private:
   std::atomic<std::int64_t> wall_;

@@ -70,12 +70,12 @@ inline std::unexpected<Error> fail(Code code, std::string message) {
 #define CODEQ_CONCAT(a, b) CODEQ_CONCAT_(a, b)
 // CODEQ_TRY(const auto& x, f()): binds the value, or returns the error.
 #define CODEQ_TRY(declaration, expression) CODEQ_TRY_(declaration, expression, CODEQ_CONCAT(result_, __LINE__))
-#define CODEQ_TRY_(declaration, expression, name)                    \
-  auto name = (expression);                                          \
-  if (!name) return std::unexpected<::codeq::Error>(name.error());   \
+#define CODEQ_TRY_(declaration, expression, name)                  \
+  auto name = (expression);                                        \
+  if (!name) return std::unexpected<::codeq::Error>(name.error()); \
   declaration = *std::move(name)
-#define CODEQ_TRY_VOID(expression)                                              \
-  do {                                                                          \
-    if (auto codeq_result = (expression); !codeq_result)                        \
-      return std::unexpected<::codeq::Error>(std::move(codeq_result).error());  \
+#define CODEQ_TRY_VOID(expression)                                             \
+  do {                                                                         \
+    if (auto codeq_result = (expression); !codeq_result)                       \
+      return std::unexpected<::codeq::Error>(std::move(codeq_result).error()); \
   } while (false)

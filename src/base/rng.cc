@@ -15,8 +15,10 @@ std::uint64_t SystemRng::next() {
     auto* bytes = reinterpret_cast<char*>(buffer.data());
     for (std::size_t filled = 0; filled < sizeof buffer;) {
       const auto n = getrandom(bytes + filled, sizeof buffer - filled, 0);
-      if (n > 0) filled += static_cast<std::size_t>(n);
-      else CHECK(n < 0);  // EINTR: again
+      if (n > 0)
+        filled += static_cast<std::size_t>(n);
+      else
+        CHECK(n < 0);  // EINTR: again
     }
     used = 0;
   }

@@ -19,7 +19,8 @@
 
 namespace codeq::core {
 
-template <class T> concept Enum = std::is_enum_v<T>;
+template <class T>
+concept Enum = std::is_enum_v<T>;
 
 class Writer {
  public:
@@ -27,7 +28,10 @@ class Writer {
   explicit Writer(std::string& out) : out_(out) {}
 
   void operator()(std::uint64_t v) {
-    while (v >= 0x80) { out_.push_back(static_cast<char>(v | 0x80)); v >>= 7; }
+    while (v >= 0x80) {
+      out_.push_back(static_cast<char>(v | 0x80));
+      v >>= 7;
+    }
     out_.push_back(static_cast<char>(v));
   }
   void operator()(std::uint32_t v) { (*this)(std::uint64_t{v}); }
@@ -41,13 +45,20 @@ class Writer {
   void operator()(int v) { (*this)(std::int64_t{v}); }
   void operator()(const std::string& v) { bytes(v); }
   void operator()(const std::shared_ptr<const std::string>& v) { bytes(v ? std::string_view(*v) : std::string_view()); }
-  template <std::size_t N> void operator()(const std::array<std::uint8_t, N>& v) {
+  template <std::size_t N>
+  void operator()(const std::array<std::uint8_t, N>& v) {
     out_.append(reinterpret_cast<const char*>(v.data()), N);
   }
-  template <Enum E> void operator()(E v) { (*this)(static_cast<std::uint8_t>(v)); }
+  template <Enum E>
+  void operator()(E v) {
+    (*this)(static_cast<std::uint8_t>(v));
+  }
 
  private:
-  void bytes(std::string_view v) { (*this)(std::uint64_t{v.size()}); out_.append(v); }
+  void bytes(std::string_view v) {
+    (*this)(std::uint64_t{v.size()});
+    out_.append(v);
+  }
   std::string& out_;
 };
 
@@ -58,7 +69,10 @@ class Reader {
   [[nodiscard]] bool ok() const { return ok_; }
   [[nodiscard]] bool at_end() const { return in_.empty(); }
   [[nodiscard]] std::size_t left() const { return in_.size(); }
-  void fail() { ok_ = false; in_ = {}; }
+  void fail() {
+    ok_ = false;
+    in_ = {};
+  }
 
   void operator()(std::uint64_t& v) {
     v = 0;
@@ -66,7 +80,10 @@ class Reader {
       if (in_.empty()) return fail();
       const auto byte = static_cast<std::uint8_t>(in_.front());
       in_.remove_prefix(1);
-      if (shift == 63 && byte > 1) { v = 0; return fail(); }
+      if (shift == 63 && byte > 1) {
+        v = 0;
+        return fail();
+      }
       v |= std::uint64_t{byte & 0x7fU} << shift;
       if (byte < 0x80) return;
     }
@@ -96,16 +113,24 @@ class Reader {
     std::int64_t wide = 0;
     (*this)(wide);
     v = static_cast<int>(wide);
-    if (v != wide) { v = 0; fail(); }
+    if (v != wide) {
+      v = 0;
+      fail();
+    }
   }
   void operator()(std::string& v) { v.assign(bytes()); }
   void operator()(std::shared_ptr<const std::string>& v) { v = std::make_shared<const std::string>(bytes()); }
-  template <std::size_t N> void operator()(std::array<std::uint8_t, N>& v) {
-    if (in_.size() < N) { v = {}; return fail(); }
+  template <std::size_t N>
+  void operator()(std::array<std::uint8_t, N>& v) {
+    if (in_.size() < N) {
+      v = {};
+      return fail();
+    }
     std::memcpy(v.data(), in_.data(), N);
     in_.remove_prefix(N);
   }
-  template <Enum E> void operator()(E& v) {
+  template <Enum E>
+  void operator()(E& v) {
     std::uint8_t byte = 0;
     (*this)(byte);
     v = static_cast<E>(byte);
@@ -113,18 +138,25 @@ class Reader {
   std::string_view bytes() {
     std::uint64_t size = 0;
     (*this)(size);
-    if (!ok_ || size > in_.size()) { fail(); return {}; }
+    if (!ok_ || size > in_.size()) {
+      fail();
+      return {};
+    }
     const auto taken = in_.substr(0, size);
     in_.remove_prefix(size);
     return taken;
   }
 
  private:
-  template <class T> void narrow(T& v) {
+  template <class T>
+  void narrow(T& v) {
     std::uint64_t wide = 0;
     (*this)(wide);
     v = static_cast<T>(wide);
-    if (v != wide) { v = 0; fail(); }
+    if (v != wide) {
+      v = 0;
+      fail();
+    }
   }
   std::string_view in_;
   bool ok_ = true;

@@ -37,7 +37,10 @@ bool eight_plain(const char* bytes) {
 class Scanner {
  public:
   Scanner(std::string_view text, std::size_t depth_max)
-      : begin_(text.data()), at_(begin_), end_(begin_ + text.size()), depth_max_(std::min(depth_max, kJsonDepthLimit)) {}
+      : begin_(text.data()),
+        at_(begin_),
+        end_(begin_ + text.size()),
+        depth_max_(std::min(depth_max, kJsonDepthLimit)) {}
 
   [[nodiscard]] JsonError error() const { return {static_cast<std::size_t>(at_ - begin_), reason_}; }
 
@@ -136,9 +139,14 @@ class Scanner {
   bool escape() {
     if (end_ - at_ < 2) return fail("the string does not end");
     switch (at_[1]) {
-      case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
-        at_ += 2;
-        return true;
+      case '"':
+      case '\\':
+      case '/':
+      case 'b':
+      case 'f':
+      case 'n':
+      case 'r':
+      case 't': at_ += 2; return true;
       case 'u': break;
       default: return fail("an unknown escape");
     }
@@ -175,7 +183,8 @@ class Scanner {
   }
 
   bool word(std::string_view expected) {
-    if (!std::string_view(at_, static_cast<std::size_t>(end_ - at_)).starts_with(expected)) return fail("a value expected");
+    if (!std::string_view(at_, static_cast<std::size_t>(end_ - at_)).starts_with(expected))
+      return fail("a value expected");
     at_ += expected.size();
     return true;
   }
@@ -269,7 +278,8 @@ constexpr bool is_low_surrogate(std::uint32_t code) { return code >= 0xdc00 && c
 const char* unescape_unicode(const char* at, const char* end, std::string& out) {
   auto code = four_digits(at + 2);
   at += 6;
-  if (is_high_surrogate(code) && end - at >= 6 && at[0] == '\\' && at[1] == 'u' && is_low_surrogate(four_digits(at + 2))) {
+  if (is_high_surrogate(code) && end - at >= 6 && at[0] == '\\' && at[1] == 'u' &&
+      is_low_surrogate(four_digits(at + 2))) {
     code = 0x10000 + ((code - 0xd800) << 10) + (four_digits(at + 2) - 0xdc00);
     at += 6;
   } else if (is_high_surrogate(code) || is_low_surrogate(code)) {
@@ -303,7 +313,8 @@ std::optional<JsonError> validate(std::string_view text, std::size_t depth_max) 
   return scanner.error();
 }
 
-std::optional<JsonError> json_detail::scan(std::string_view body, char open, std::size_t depth_max, Visit visit, void* visitor) {
+std::optional<JsonError> json_detail::scan(std::string_view body, char open, std::size_t depth_max, Visit visit,
+                                           void* visitor) {
   Scanner scanner(body, depth_max);
   if (scanner.container(open, visit, visitor)) return std::nullopt;
   return scanner.error();

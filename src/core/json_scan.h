@@ -20,7 +20,7 @@
 
 namespace codeq::core {
 
-inline constexpr std::size_t kJsonDepthMax = 64;      // what we accept unless told otherwise
+inline constexpr std::size_t kJsonDepthMax = 64;  // what we accept unless told otherwise
 inline constexpr std::size_t kJsonDepthLimit = 1024;  // what can be asked for
 
 struct JsonError {
@@ -30,13 +30,15 @@ struct JsonError {
 
 // nullopt: `text` is one JSON value.
 std::optional<JsonError> validate(std::string_view text, std::size_t depth_max = kJsonDepthMax);
-inline bool valid_json(std::string_view text, std::size_t depth_max = kJsonDepthMax) { return !validate(text, depth_max); }
+inline bool valid_json(std::string_view text, std::size_t depth_max = kJsonDepthMax) {
+  return !validate(text, depth_max);
+}
 
 enum class JsonType : std::uint8_t { kNull, kBool, kNumber, kString, kArray, kObject };
 
 struct JsonMember {
   std::string_view key_raw;  // the string token with its quotes, escapes as sent; empty for an array's element
-  std::string_view value;    // the value's bytes without the white space around it
+  std::string_view value;  // the value's bytes without the white space around it
   JsonType type{};
 };
 

@@ -16,39 +16,118 @@ using namespace std::string_literals;
 std::string nested(std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); }
 
 TEST(JsonScan, AcceptsEveryFormOfRfc8259) {
-  for (const auto& text : {"null"s, "true"s, "false"s, "0"s, "-0"s, "1"s, "-1.5e+10"s, "1E5"s, "0.0"s, "0e0"s, "\"\""s, "[]"s, "{}"s, " \t\r\n[ ] "s,
-                           "[1,2 , 3]"s, "{\"a\":1,\"a\":2}"s, "{ \"a\" : [ { } , null ] }"s, R"("\"\\\/\b\f\n\r\t\u00e9\uD834\udd1e")"s,
-                           "\"é€😀\x7f\""s, "{\"\":\"\"}"s, "[[],{},\"\"]"s}) {
+  for (const auto& text : {"null"s,
+                           "true"s,
+                           "false"s,
+                           "0"s,
+                           "-0"s,
+                           "1"s,
+                           "-1.5e+10"s,
+                           "1E5"s,
+                           "0.0"s,
+                           "0e0"s,
+                           "\"\""s,
+                           "[]"s,
+                           "{}"s,
+                           " \t\r\n[ ] "s,
+                           "[1,2 , 3]"s,
+                           "{\"a\":1,\"a\":2}"s,
+                           "{ \"a\" : [ { } , null ] }"s,
+                           R"("\"\\\/\b\f\n\r\t\u00e9\uD834\udd1e")"s,
+                           "\"é€😀\x7f\""s,
+                           "{\"\":\"\"}"s,
+                           "[[],{},\"\"]"s}) {
     EXPECT_FALSE(validate(text).has_value()) << text;
   }
 }
 
 TEST(JsonScan, AcceptsNumbersAndEscapesThatOtherParsersConvertAndThenRefuse) {
-  for (const auto& text : {"1e999"s, "-1e-99999999999"s, "123456789012345678901234567890"s, R"("\ud800")"s, R"("\udc00\ud800x")"s, R"("\u0000")"s}) {
+  for (const auto& text : {"1e999"s, "-1e-99999999999"s, "123456789012345678901234567890"s, R"("\ud800")"s,
+                           R"("\udc00\ud800x")"s, R"("\u0000")"s}) {
     EXPECT_FALSE(validate(text).has_value()) << text;
   }
 }
 
 TEST(JsonScan, RefusesWhatIsNotJson) {
-  for (const auto& text :
-       {""s, " "s, "nul"s, "nulll"s, "True"s, "tru"s, "+1"s, "01"s, "-"s, "-01"s, "1."s, ".5"s, "1e"s, "1e+"s, "1.e1"s, "0x10"s, "NaN"s, "Infinity"s, "1 2"s, "[1,]"s,
-        "[,1]"s, "[1 2]"s, "["s, "]"s, "[1"s, "[1}"s, "{"s, "}"s, "{]"s, "{\"a\"}"s, "{\"a\":}"s, "{\"a\":1,}"s, "{,}"s, "{a:1}"s, "{1:1}"s, "{\"a\" 1}"s,
-        "{\"a\":1 \"b\":2}"s, "{\"a\":1"s, "{\"a\":1]"s, "\""s, "\"a"s, "\"\\"s, "\"\\\""s, R"("\x41")"s, R"("\u12")"s, R"("\u12g4")"s, "\"\n\""s, "\"\t\""s, "\"\0\""s,
-        "'a'"s, "// c\n1"s, "/**/1"s, "1\v"s, "\f1"s, "\xef\xbb\xbf" "1"s, "1\0"s, "\xa0" "1"s, "{\"a\": tru}"s, "[1,2,}]"s, "null,"s, "\"a\"\"b\""s}) {
+  for (const auto& text : {""s,
+                           " "s,
+                           "nul"s,
+                           "nulll"s,
+                           "True"s,
+                           "tru"s,
+                           "+1"s,
+                           "01"s,
+                           "-"s,
+                           "-01"s,
+                           "1."s,
+                           ".5"s,
+                           "1e"s,
+                           "1e+"s,
+                           "1.e1"s,
+                           "0x10"s,
+                           "NaN"s,
+                           "Infinity"s,
+                           "1 2"s,
+                           "[1,]"s,
+                           "[,1]"s,
+                           "[1 2]"s,
+                           "["s,
+                           "]"s,
+                           "[1"s,
+                           "[1}"s,
+                           "{"s,
+                           "}"s,
+                           "{]"s,
+                           "{\"a\"}"s,
+                           "{\"a\":}"s,
+                           "{\"a\":1,}"s,
+                           "{,}"s,
+                           "{a:1}"s,
+                           "{1:1}"s,
+                           "{\"a\" 1}"s,
+                           "{\"a\":1 \"b\":2}"s,
+                           "{\"a\":1"s,
+                           "{\"a\":1]"s,
+                           "\""s,
+                           "\"a"s,
+                           "\"\\"s,
+                           "\"\\\""s,
+                           R"("\x41")"s,
+                           R"("\u12")"s,
+                           R"("\u12g4")"s,
+                           "\"\n\""s,
+                           "\"\t\""s,
+                           "\"\0\""s,
+                           "'a'"s,
+                           "// c\n1"s,
+                           "/**/1"s,
+                           "1\v"s,
+                           "\f1"s,
+                           "\xef\xbb\xbf"
+                           "1"s,
+                           "1\0"s,
+                           "\xa0"
+                           "1"s,
+                           "{\"a\": tru}"s,
+                           "[1,2,}]"s,
+                           "null,"s,
+                           "\"a\"\"b\""s}) {
     EXPECT_TRUE(validate(text).has_value()) << text;
   }
 }
 
 TEST(JsonScan, RefusesRawBytesThatAreNotUtf8WhereverTheyStand) {
-  for (const auto& bytes : {"\x80"s, "\xbf"s, "\xc0\x80"s, "\xc1\xbf"s, "\xc3"s, "\xe0\x80\x80"s, "\xe0\x9f\xbf"s, "\xed\xa0\x80"s, "\xed\xbf\xbf"s, "\xe2\x82"s,
-                            "\xf0\x80\x80\x80"s, "\xf0\x8f\xbf\xbf"s, "\xf4\x90\x80\x80"s, "\xf5\x80\x80\x80"s, "\xff"s, "\xf0\x9f\x98"s}) {
+  for (const auto& bytes : {"\x80"s, "\xbf"s, "\xc0\x80"s, "\xc1\xbf"s, "\xc3"s, "\xe0\x80\x80"s, "\xe0\x9f\xbf"s,
+                            "\xed\xa0\x80"s, "\xed\xbf\xbf"s, "\xe2\x82"s, "\xf0\x80\x80\x80"s, "\xf0\x8f\xbf\xbf"s,
+                            "\xf4\x90\x80\x80"s, "\xf5\x80\x80\x80"s, "\xff"s, "\xf0\x9f\x98"s}) {
     for (std::size_t before = 0; before < 17; ++before) {
       EXPECT_TRUE(validate("\"" + std::string(before, 'x') + bytes + "\"").has_value());
       EXPECT_TRUE(validate("\"" + std::string(before, 'x') + bytes + "yyyyyyyyyyyyyyyy\"").has_value());
     }
     EXPECT_TRUE(validate("[" + bytes + "]").has_value());
   }
-  for (const auto& bytes : {"\xc2\x80"s, "\xdf\xbf"s, "\xe0\xa0\x80"s, "\xed\x9f\xbf"s, "\xee\x80\x80"s, "\xef\xbf\xbf"s, "\xf0\x90\x80\x80"s, "\xf4\x8f\xbf\xbf"s}) {
+  for (const auto& bytes : {"\xc2\x80"s, "\xdf\xbf"s, "\xe0\xa0\x80"s, "\xed\x9f\xbf"s, "\xee\x80\x80"s,
+                            "\xef\xbf\xbf"s, "\xf0\x90\x80\x80"s, "\xf4\x8f\xbf\xbf"s}) {
     EXPECT_FALSE(validate("\"" + bytes + "\"").has_value());
   }
 }
@@ -93,7 +172,8 @@ TEST(JsonScan, TellsWhereItStopped) {
 }
 
 TEST(JsonScan, SlicesTheMembersOfAnObjectByteForByte) {
-  const std::string body = " { \"payload\" : { \"b\" : 1.0e+02,\t\"a\":[ ] } ,\"n\":12345678901234567890 , \"s\":\"x\\u0041\",\"t\":true,\"z\":null,\"e\":[]} ";
+  const std::string body =
+      " { \"payload\" : { \"b\" : 1.0e+02,\t\"a\":[ ] } ,\"n\":12345678901234567890 , \"s\":\"x\\u0041\",\"t\":true,\"z\":null,\"e\":[]} ";
   std::vector<std::pair<std::string, std::string>> seen;
   std::vector<JsonType> types;
   const auto error = scan_object(body, [&](const JsonMember& member) {
@@ -101,10 +181,15 @@ TEST(JsonScan, SlicesTheMembersOfAnObjectByteForByte) {
     types.push_back(member.type);
   });
   ASSERT_FALSE(error.has_value());
-  const std::vector<std::pair<std::string, std::string>> expected{{"\"payload\"", "{ \"b\" : 1.0e+02,\t\"a\":[ ] }"}, {"\"n\"", "12345678901234567890"},
-                                                                  {"\"s\"", "\"x\\u0041\""}, {"\"t\"", "true"}, {"\"z\"", "null"}, {"\"e\"", "[]"}};
+  const std::vector<std::pair<std::string, std::string>> expected{{"\"payload\"", "{ \"b\" : 1.0e+02,\t\"a\":[ ] }"},
+                                                                  {"\"n\"", "12345678901234567890"},
+                                                                  {"\"s\"", "\"x\\u0041\""},
+                                                                  {"\"t\"", "true"},
+                                                                  {"\"z\"", "null"},
+                                                                  {"\"e\"", "[]"}};
   EXPECT_EQ(seen, expected);
-  EXPECT_EQ(types, (std::vector{JsonType::kObject, JsonType::kNumber, JsonType::kString, JsonType::kBool, JsonType::kNull, JsonType::kArray}));
+  EXPECT_EQ(types, (std::vector{JsonType::kObject, JsonType::kNumber, JsonType::kString, JsonType::kBool,
+                                JsonType::kNull, JsonType::kArray}));
 }
 
 TEST(JsonScan, SlicesTheElementsOfAnArray) {
@@ -118,10 +203,12 @@ TEST(JsonScan, SlicesTheElementsOfAnArray) {
 
 TEST(JsonScan, OfAnObjectRefusesEverythingElse) {
   const auto ignore = [](const JsonMember&) {};
-  for (const std::string_view text : {"", " ", "[]", "1", "null", "{", "{} {}", "{\"a\":1}x", "{\"a\":1,}", "{\"a\"}", "{\"a\":tru}", "{\"a\":1]", "{a:1}"}) {
+  for (const std::string_view text : {"", " ", "[]", "1", "null", "{", "{} {}", "{\"a\":1}x", "{\"a\":1,}", "{\"a\"}",
+                                      "{\"a\":tru}", "{\"a\":1]", "{a:1}"}) {
     EXPECT_TRUE(scan_object(text, ignore).has_value()) << text;
   }
-  for (const std::string_view text : {"{}", " { } ", "{\"a\":1}", "{\"a\":{\"b\":[]}}\n"}) EXPECT_FALSE(scan_object(text, ignore).has_value()) << text;
+  for (const std::string_view text : {"{}", " { } ", "{\"a\":1}", "{\"a\":{\"b\":[]}}\n"})
+    EXPECT_FALSE(scan_object(text, ignore).has_value()) << text;
   EXPECT_TRUE(scan_array("{}", ignore).has_value());
 }
 
@@ -151,7 +238,8 @@ TEST(JsonUnescape, MakesHalfASurrogatePairTheReplacementCharacter) {
 }
 
 TEST(JsonUnescape, RefusesWhatIsNoStringToken) {
-  for (const std::string_view token : {"", "\"", "a", "1", "null", "\"a", "a\"", "\"a\"b", "\"\\\"", "\"\\u12\"", "\"\\q\"", "\"\x01\"", "\"\xff\"", " \"a\""}) {
+  for (const std::string_view token : {"", "\"", "a", "1", "null", "\"a", "a\"", "\"a\"b", "\"\\\"", "\"\\u12\"",
+                                       "\"\\q\"", "\"\x01\"", "\"\xff\"", " \"a\""}) {
     EXPECT_FALSE(json_unescape(token).has_value()) << token;
   }
 }
@@ -162,7 +250,8 @@ TEST(JsonInt, TakesIntegersThatFitAndNothingElse) {
   EXPECT_EQ(json_int("-17"), -17);
   EXPECT_EQ(json_int("9223372036854775807"), INT64_MAX);
   EXPECT_EQ(json_int("-9223372036854775808"), INT64_MIN);
-  for (const std::string_view token : {"", "-", "+1", "01", "-01", "5.0", "1e2", "1E2", "9223372036854775808", "-9223372036854775809", " 1", "1 ", "\"5\"", "x", "0x1"}) {
+  for (const std::string_view token : {"", "-", "+1", "01", "-01", "5.0", "1e2", "1E2", "9223372036854775808",
+                                       "-9223372036854775809", " 1", "1 ", "\"5\"", "x", "0x1"}) {
     EXPECT_FALSE(json_int(token).has_value()) << token;
   }
 }
@@ -183,7 +272,9 @@ TEST(JsonName, PrefersTheExactNameAndElseIgnoresAsciiCase) {
 TEST(JsonEscape, WritesAsGoDoes) {
   std::string out = "x";
   append_json_string(out, "a\"\\/\b\f\n\r\t\x01\x1f\x7f<>&é😀\u2028\u2029"s);
-  EXPECT_EQ(out, R"(x"a\"\\/\b\f\n\r\t\u0001\u001f)" "\x7f" R"(\u003c\u003e\u0026é😀\u2028\u2029")");
+  EXPECT_EQ(out, R"(x"a\"\\/\b\f\n\r\t\u0001\u001f)"
+                 "\x7f"
+                 R"(\u003c\u003e\u0026é😀\u2028\u2029")");
 }
 
 TEST(JsonEscape, ReplacesEachByteThatIsNotUtf8) {

@@ -11,79 +11,154 @@ namespace {
 constexpr std::uint8_t kVersion = 1;
 
 // One function per type serves both directions: Io is Writer or Reader, the record const or not.
-template <class Io> void context(Io& io, auto& c) {
-  io(c.trace_id.bytes); io(c.span_id.bytes); io(c.flags);
+template <class Io>
+void context(Io& io, auto& c) {
+  io(c.trace_id.bytes);
+  io(c.span_id.bytes);
+  io(c.flags);
 }
 
 // A context that is mostly absent costs one byte then.
-template <class Io> void optional_context(Io& io, auto& c) {
+template <class Io>
+void optional_context(Io& io, auto& c) {
   bool there = c.valid();
   io(there);
   if (there) context(io, c);
 }
 
-template <class Io> void owner(Io& io, auto& o) {
-  io(o.sequence); io(o.id_random); io(o.tenant); io(o.worker); io(o.lease_token); io(o.received_ns);
-  io(o.span.bytes); io(o.run_span.bytes); optional_context(io, o.request);
+template <class Io>
+void owner(Io& io, auto& o) {
+  io(o.sequence);
+  io(o.id_random);
+  io(o.tenant);
+  io(o.worker);
+  io(o.lease_token);
+  io(o.received_ns);
+  io(o.span.bytes);
+  io(o.run_span.bytes);
+  optional_context(io, o.request);
 }
 
-template <class Io> void rules(Io& io, auto& r) {
-  io(r.retry.kind); io(r.retry.base_seconds); io(r.retry.max_seconds); io(r.draw); io(r.count_twice);
-  io(r.dead_letter_span.bytes); io(r.delivery_id); io(r.retention_ns);
+template <class Io>
+void rules(Io& io, auto& r) {
+  io(r.retry.kind);
+  io(r.retry.base_seconds);
+  io(r.retry.max_seconds);
+  io(r.draw);
+  io(r.count_twice);
+  io(r.dead_letter_span.bytes);
+  io(r.delivery_id);
+  io(r.retention_ns);
 }
 
-template <class Io> void artifacts(Io& io, auto& list) {
+template <class Io>
+void artifacts(Io& io, auto& list) {
   std::uint64_t count = list.size();
   io(count);
   if constexpr (Io::kReading) {
     if (count > io.left()) return io.fail();  // two bytes at least for each: a bound before any memory is taken
     list.resize(count);
   }
-  for (auto& artifact : list) { io(artifact.name); io(artifact.url); }
+  for (auto& artifact : list) {
+    io(artifact.name);
+    io(artifact.url);
+  }
 }
 
-template <class Io> void result_fields(Io& io, auto& r) {
-  io(r.status); io(r.result_json); io(r.error); artifacts(io, r.artifacts); io(r.completed_ns);
+template <class Io>
+void result_fields(Io& io, auto& r) {
+  io(r.status);
+  io(r.result_json);
+  io(r.error);
+  artifacts(io, r.artifacts);
+  io(r.completed_ns);
 }
 
-template <class Io, class R> void body(Io& io, R& r) {
+template <class Io, class R>
+void body(Io& io, R& r) {
   using T = std::remove_const_t<R>;
   io(r.time_ns);
   if constexpr (std::same_as<T, CreateRecord>) {
-    io(r.received_ns); io(r.visible_ns); io(r.key_ttl_ns); io(r.id_random); io(r.partition);
-    io(r.tenant); io(r.command); io(r.webhook); io(r.idempotency_key); io(r.payload);
-    io(r.content_hash); io(r.content_hash_high); io(r.priority); io(r.max_attempts);
-    optional_context(io, r.trace.span); io(r.trace.tracestate); io(r.trace.baggage);
-    io(r.timeline_trace_id.bytes); io(r.create_span.bytes); io(r.create_parent.bytes); io(r.traced);
+    io(r.received_ns);
+    io(r.visible_ns);
+    io(r.key_ttl_ns);
+    io(r.id_random);
+    io(r.partition);
+    io(r.tenant);
+    io(r.command);
+    io(r.webhook);
+    io(r.idempotency_key);
+    io(r.payload);
+    io(r.content_hash);
+    io(r.content_hash_high);
+    io(r.priority);
+    io(r.max_attempts);
+    optional_context(io, r.trace.span);
+    io(r.trace.tracestate);
+    io(r.trace.baggage);
+    io(r.timeline_trace_id.bytes);
+    io(r.create_span.bytes);
+    io(r.create_parent.bytes);
+    io(r.traced);
   } else if constexpr (std::same_as<T, ClaimRecord>) {
-    io(r.sequence); io(r.worker); io(r.lease_ns); io(r.lease_token);
-    io(r.queued_span.bytes); io(r.claim_span.bytes); optional_context(io, r.request); io(r.traced);
+    io(r.sequence);
+    io(r.worker);
+    io(r.lease_ns);
+    io(r.lease_token);
+    io(r.queued_span.bytes);
+    io(r.claim_span.bytes);
+    optional_context(io, r.request);
+    io(r.traced);
   } else if constexpr (std::same_as<T, HeartbeatRecord>) {
-    owner(io, r.owner); io(r.extend_ns);
+    owner(io, r.owner);
+    io(r.extend_ns);
   } else if constexpr (std::same_as<T, AbandonRecord>) {
     owner(io, r.owner);
   } else if constexpr (std::same_as<T, NackRecord>) {
-    owner(io, r.owner); io(r.delay_seconds); io(r.reason); rules(io, r.rules);
+    owner(io, r.owner);
+    io(r.delay_seconds);
+    io(r.reason);
+    rules(io, r.rules);
   } else if constexpr (std::same_as<T, ExpireRecord>) {
-    io(r.sequence); io(r.span.bytes); rules(io, r.rules);
+    io(r.sequence);
+    io(r.span.bytes);
+    rules(io, r.rules);
   } else if constexpr (std::same_as<T, SubmitRecord>) {
-    owner(io, r.owner); io(r.status); io(r.has_result); result_fields(io, r.result); io(r.delivery_id); io(r.retention_ns);
+    owner(io, r.owner);
+    io(r.status);
+    io(r.has_result);
+    result_fields(io, r.result);
+    io(r.delivery_id);
+    io(r.retention_ns);
   } else if constexpr (std::same_as<T, PromoteRecord>) {
-    io(r.sequence); io(r.span.bytes);
+    io(r.sequence);
+    io(r.span.bytes);
   } else if constexpr (std::same_as<T, UndeliveredRecord>) {
-    io(r.sequence); io(r.lease_token); io(r.run_span.bytes);
+    io(r.sequence);
+    io(r.lease_token);
+    io(r.run_span.bytes);
   } else if constexpr (std::same_as<T, RetireRecord>) {
     io(r.sequence);
   } else if constexpr (std::same_as<T, WebhookRecord>) {
-    io(r.delivery_id); io(r.start_ns); io(r.end_ns); io(r.http_status); io(r.error); io(r.span.bytes);
-    io(r.attempts_max); io(r.backoff_base_ns); io(r.backoff_max_ns);
+    io(r.delivery_id);
+    io(r.start_ns);
+    io(r.end_ns);
+    io(r.http_status);
+    io(r.error);
+    io(r.span.bytes);
+    io(r.attempts_max);
+    io(r.backoff_base_ns);
+    io(r.backoff_max_ns);
   } else if constexpr (std::same_as<T, ReplayRecord>) {
-    io(r.delivery_id); io(r.tenant);
+    io(r.delivery_id);
+    io(r.tenant);
   } else if constexpr (std::same_as<T, DurableRecord>) {
-    io(r.upto); io(r.durable_ns);
+    io(r.upto);
+    io(r.durable_ns);
   } else {
     static_assert(std::same_as<T, ClockRecord>);
-    io(r.steady_ns); io(r.boot_id);
+    io(r.steady_ns);
+    io(r.boot_id);
   }
 }
 
@@ -121,13 +196,16 @@ Result<std::vector<Record>> decode_group(std::string_view group) {
     const auto at = group.size() - in.left();
     const auto bytes = in.bytes();
     const auto refuse = [&](const std::string& why) {
-      return fail(Code::kCorrupt, "record " + std::to_string(records.size()) + " at byte " + std::to_string(at) + " of its group: " + why);
+      return fail(Code::kCorrupt, "record " + std::to_string(records.size()) + " at byte " + std::to_string(at) +
+                                      " of its group: " + why);
     };
     if (!in.ok() || bytes.size() < 2) return refuse("cut short");
     const auto type = static_cast<std::uint8_t>(bytes[0]);
     const auto version = static_cast<std::uint8_t>(bytes[1]);
-    if (type == 0 || type > std::variant_size_v<Record>) return refuse("unknown type " + std::to_string(type) + " (written by a newer codeq?)");
-    if (version != kVersion) return refuse("unknown version " + std::to_string(version) + " of type " + std::to_string(type));
+    if (type == 0 || type > std::variant_size_v<Record>)
+      return refuse("unknown type " + std::to_string(type) + " (written by a newer codeq?)");
+    if (version != kVersion)
+      return refuse("unknown version " + std::to_string(version) + " of type " + std::to_string(type));
     Reader io(bytes.substr(2));
     if (!decode_as(type - 1U, io, records.emplace_back())) {
       records.pop_back();

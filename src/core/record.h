@@ -20,17 +20,18 @@ namespace codeq::core {
 
 struct CreateRecord {
   std::int64_t time_ns = 0;
-  std::int64_t received_ns = 0;       // the request's head was read
-  std::int64_t visible_ns = 0;        // <= time: at once
-  std::int64_t key_ttl_ns = 0;        // how long the idempotency key lives at least
+  std::int64_t received_ns = 0;  // the request's head was read
+  std::int64_t visible_ns = 0;  // <= time: at once
+  std::int64_t key_ttl_ns = 0;  // how long the idempotency key lives at least
   std::uint64_t id_random = 0;
   std::uint16_t partition = 0;
   std::string tenant, command, webhook, idempotency_key;
   std::shared_ptr<const std::string> payload;
-  std::uint64_t content_hash = 0, content_hash_high = 0;  // XXH3-128 of the payload, seeded with XXH3-64 of the command; with a key only
+  std::uint64_t content_hash = 0,
+                content_hash_high = 0;  // XXH3-128 of the payload, seeded with XXH3-64 of the command; with a key only
   int priority = 0;
   std::uint32_t max_attempts = 5;
-  TraceContext trace;                 // see TaskInfo::trace
+  TraceContext trace;  // see TaskInfo::trace
   TraceId timeline_trace_id;
   SpanId create_span, create_parent;
   bool traced = false;
@@ -38,63 +39,96 @@ struct CreateRecord {
 
 struct ClaimRecord {
   std::int64_t time_ns = 0;
-  std::uint64_t sequence = 0;         // the head of its queue
+  std::uint64_t sequence = 0;  // the head of its queue
   std::shared_ptr<const std::string> worker;
   std::int64_t lease_ns = 0;
-  std::uint64_t lease_token = 0;      // never 0
+  std::uint64_t lease_token = 0;  // never 0
   SpanId queued_span, claim_span;
   SpanContext request;
-  bool traced = false;                // tracing is on: the claim's span exists and is handed out
+  bool traced = false;  // tracing is on: the claim's span exists and is handed out
 };
 
 // What every call of a lease's owner carries.
 struct OwnerFields {
   std::uint64_t sequence = 0, id_random = 0;
   std::string tenant, worker;
-  std::uint64_t lease_token = 0;      // 0: not sent, then the subject alone decides
+  std::uint64_t lease_token = 0;  // 0: not sent, then the subject alone decides
   std::int64_t received_ns = 0;
-  SpanId span;                        // of the call
-  SpanId run_span;                    // of the run that it ends, where it does
+  SpanId span;  // of the call
+  SpanId run_span;  // of the run that it ends, where it does
   SpanContext request;
 };
 
-struct HeartbeatRecord { std::int64_t time_ns = 0; OwnerFields owner; std::int64_t extend_ns = 0; };
-struct AbandonRecord { std::int64_t time_ns = 0; OwnerFields owner; };
+struct HeartbeatRecord {
+  std::int64_t time_ns = 0;
+  OwnerFields owner;
+  std::int64_t extend_ns = 0;
+};
+struct AbandonRecord {
+  std::int64_t time_ns = 0;
+  OwnerFields owner;
+};
 
 // Chance and rules for putting a task back or giving it up.
 struct ReturnRules {
   RetryPolicy retry;
   std::uint64_t draw = 0;
-  bool count_twice = false;           // attemptCounting: reference (G30)
+  bool count_twice = false;  // attemptCounting: reference (G30)
   SpanId dead_letter_span;
-  std::uint64_t delivery_id = 0;      // of the webhook, should the task die
-  std::int64_t retention_ns = 0;      // should it die; a setting, so it is data like the rest
+  std::uint64_t delivery_id = 0;  // of the webhook, should the task die
+  std::int64_t retention_ns = 0;  // should it die; a setting, so it is data like the rest
 };
 struct NackRecord {
   std::int64_t time_ns = 0;
   OwnerFields owner;
-  std::int64_t delay_seconds = 0;     // <= 0: by the policy
+  std::int64_t delay_seconds = 0;  // <= 0: by the policy
   std::string reason;
   ReturnRules rules;
 };
-struct ExpireRecord { std::int64_t time_ns = 0; std::uint64_t sequence = 0; SpanId span; ReturnRules rules; };
+struct ExpireRecord {
+  std::int64_t time_ns = 0;
+  std::uint64_t sequence = 0;
+  SpanId span;
+  ReturnRules rules;
+};
 
 struct SubmitRecord {
   std::int64_t time_ns = 0;
   OwnerFields owner;
-  Status status{};                    // kCompleted or kFailed; anything else is refused
+  Status status{};  // kCompleted or kFailed; anything else is refused
   bool has_result = false;
-  TaskResult result;                  // its status and completed_ns are set by apply
+  TaskResult result;  // its status and completed_ns are set by apply
   std::uint64_t delivery_id = 0;
   std::int64_t retention_ns = 0;
 };
 
-struct PromoteRecord { std::int64_t time_ns = 0; std::uint64_t sequence = 0; SpanId span; };
+struct PromoteRecord {
+  std::int64_t time_ns = 0;
+  std::uint64_t sequence = 0;
+  SpanId span;
+};
 // A claim that nobody heard of is taken back: no attempt, same place in the queue.
-struct UndeliveredRecord { std::int64_t time_ns = 0; std::uint64_t sequence = 0, lease_token = 0; SpanId run_span; };
-struct RetireRecord { std::int64_t time_ns = 0; std::uint64_t sequence = 0; };
+struct UndeliveredRecord {
+  std::int64_t time_ns = 0;
+  std::uint64_t sequence = 0, lease_token = 0;
+  SpanId run_span;
+};
+struct RetireRecord {
+  std::int64_t time_ns = 0;
+  std::uint64_t sequence = 0;
+};
 
-enum class WebhookError : std::uint8_t { kNone = 0, kStatus, kTimeout, kConnect, kDns, kTls, kRefusedAddress, kBadUrl, kIo };
+enum class WebhookError : std::uint8_t {
+  kNone = 0,
+  kStatus,
+  kTimeout,
+  kConnect,
+  kDns,
+  kTls,
+  kRefusedAddress,
+  kBadUrl,
+  kIo
+};
 struct WebhookRecord {
   std::int64_t time_ns = 0;
   std::uint64_t delivery_id = 0;
@@ -105,16 +139,29 @@ struct WebhookRecord {
   std::uint32_t attempts_max = 5;
   std::int64_t backoff_base_ns = 0, backoff_max_ns = 0;
 };
-struct ReplayRecord { std::int64_t time_ns = 0; std::uint64_t delivery_id = 0; std::string tenant; };
+struct ReplayRecord {
+  std::int64_t time_ns = 0;
+  std::uint64_t delivery_id = 0;
+  std::string tenant;
+};
 
 // Everything up to record `upto` became durable at durable_ns: the end of the spans that wait for it.
-struct DurableRecord { std::int64_t time_ns = 0; std::uint64_t upto = 0; std::int64_t durable_ns = 0; };
+struct DurableRecord {
+  std::int64_t time_ns = 0;
+  std::uint64_t upto = 0;
+  std::int64_t durable_ns = 0;
+};
 // Ties record time to a boot's steady clock, so that a restart continues it whatever the wall clock did meanwhile.
-struct ClockRecord { std::int64_t time_ns = 0; std::int64_t steady_ns = 0; std::string boot_id; };
+struct ClockRecord {
+  std::int64_t time_ns = 0;
+  std::int64_t steady_ns = 0;
+  std::string boot_id;
+};
 
 // The order is the type byte on disk (from 1): append only.
-using Record = std::variant<CreateRecord, ClaimRecord, HeartbeatRecord, AbandonRecord, NackRecord, ExpireRecord, SubmitRecord,
-                            PromoteRecord, UndeliveredRecord, RetireRecord, WebhookRecord, ReplayRecord, DurableRecord, ClockRecord>;
+using Record = std::variant<CreateRecord, ClaimRecord, HeartbeatRecord, AbandonRecord, NackRecord, ExpireRecord,
+                            SubmitRecord, PromoteRecord, UndeliveredRecord, RetireRecord, WebhookRecord, ReplayRecord,
+                            DurableRecord, ClockRecord>;
 
 void append_record(const Record& record, std::string& group);
 Result<std::vector<Record>> decode_group(std::string_view group);

@@ -13,7 +13,8 @@ namespace {
 constexpr std::int64_t kHuge = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint64_t kTop = std::numeric_limits<std::uint64_t>::max();
 
-std::int64_t delay(RetryKind kind, std::uint32_t attempts, std::uint64_t draw = 0, std::int64_t base = 5, std::int64_t max = 900) {
+std::int64_t delay(RetryKind kind, std::uint32_t attempts, std::uint64_t draw = 0, std::int64_t base = 5,
+                   std::int64_t max = 900) {
   return retry_delay_seconds({.kind = kind, .base_seconds = base, .max_seconds = max}, attempts, draw);
 }
 
@@ -50,7 +51,8 @@ TEST(Retry, FullJitterWaitsAnythingFromNowToTheWhole) {
   bool seen[11] = {};
   SeededRng rng(3);
   for (int i = 0; i < 1000; ++i) {
-    const auto seconds = delay(RetryKind::kExpFullJitter, 1, rng.next());  // the defaults: 0..10 s after the first failure
+    const auto seconds =
+        delay(RetryKind::kExpFullJitter, 1, rng.next());  // the defaults: 0..10 s after the first failure
     ASSERT_GE(seconds, 0);
     ASSERT_LE(seconds, 10);
     seen[seconds] = true;
@@ -67,8 +69,10 @@ TEST(Retry, ABaseOrMaximumThatMakesNoSenseIsReplaced) {
 
 TEST(Retry, Q17TenThousandAttemptsOverflowNothing) {
   for (std::uint32_t attempts = 0; attempts <= 10'000; ++attempts) {
-    for (const auto kind : {RetryKind::kFixed, RetryKind::kLinear, RetryKind::kExponential, RetryKind::kExpEqualJitter, RetryKind::kExpFullJitter}) {
-      for (const auto& [base, max] : {std::pair<std::int64_t, std::int64_t>{5, 900}, {1, kHuge}, {kHuge, kHuge}, {kHuge, 0}}) {
+    for (const auto kind : {RetryKind::kFixed, RetryKind::kLinear, RetryKind::kExponential, RetryKind::kExpEqualJitter,
+                            RetryKind::kExpFullJitter}) {
+      for (const auto& [base, max] :
+           {std::pair<std::int64_t, std::int64_t>{5, 900}, {1, kHuge}, {kHuge, kHuge}, {kHuge, 0}}) {
         for (const std::uint64_t draw : {std::uint64_t{0}, kTop, kTop / 2}) {
           const auto seconds = delay(kind, attempts, draw, base, max);
           ASSERT_GE(seconds, 0);

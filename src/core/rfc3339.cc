@@ -34,7 +34,8 @@ constexpr Date civil_from_days(std::int64_t days) {
   const auto day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const auto shifted = (5 * day_of_year + 2) / 153;  // 0 is March
   const auto month = shifted < 10 ? shifted + 3 : shifted - 9;
-  return {static_cast<std::int64_t>(year_of_era) + era * 400 + (month <= 2 ? 1 : 0), month, day_of_year - (153 * shifted + 2) / 5 + 1};
+  return {static_cast<std::int64_t>(year_of_era) + era * 400 + (month <= 2 ? 1 : 0), month,
+          day_of_year - (153 * shifted + 2) / 5 + 1};
 }
 
 static_assert(days_from_civil({1970, 1, 1}) == 0);
@@ -85,7 +86,9 @@ class Reader {
     ok_ = false;
     return 0;
   }
-  [[nodiscard]] bool next_digit() const { return ok_ && !rest_.empty() && rest_.front() >= '0' && rest_.front() <= '9'; }
+  [[nodiscard]] bool next_digit() const {
+    return ok_ && !rest_.empty() && rest_.front() >= '0' && rest_.front() <= '9';
+  }
   unsigned take_digit() {
     const auto digit = static_cast<unsigned>(rest_.front() - '0');
     rest_.remove_prefix(1);
@@ -178,7 +181,8 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
     reader.expect('Z');
   }
   if (!reader.done() || date.day > days_in_month(date.year, date.month)) return std::nullopt;
-  const auto seconds = days_from_civil(date) * kSecondsPerDay + 3600 * std::int64_t{hour} + 60 * std::int64_t{minute} + second - offset;
+  const auto seconds =
+      days_from_civil(date) * kSecondsPerDay + 3600 * std::int64_t{hour} + 60 * std::int64_t{minute} + second - offset;
   if (seconds >= kTimeMaxNs / kNanosPerSecond) return kTimeMaxNs;
   if (seconds < kTimeMinNs / kNanosPerSecond) return kTimeMinNs;
   return seconds * kNanosPerSecond + nanos;

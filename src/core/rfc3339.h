@@ -15,7 +15,7 @@ namespace codeq::core {
 // Times outside are legal text and become the nearer of these: a client's "never" (year 9999) and Go's zero time (year 1)
 // keep their meaning, and adding some months of delay to either still fits.
 inline constexpr std::int64_t kTimeMinNs = -9'214'560'000'000'000'000;  // 1678-01-01T00:00:00Z
-inline constexpr std::int64_t kTimeMaxNs = 9'214'646'400'000'000'000;   // 2262-01-01T00:00:00Z
+inline constexpr std::int64_t kTimeMaxNs = 9'214'646'400'000'000'000;  // 2262-01-01T00:00:00Z
 
 // YYYY-MM-DDThh:mm:ss[.fraction](Z|+hh:mm|-hh:mm), T and Z in upper case, every field in its range, no leap second.
 // Digits of the fraction behind the ninth are cut off.

@@ -56,7 +56,8 @@ const Task* State::find(const TaskId& id, std::string_view tenant, std::int64_t 
   if (it == tasks_.end()) return nullptr;
   const auto& task = *it->second;
   if (task.info->id != id || task.info->tenant != tenant) return nullptr;
-  if (task.finished() && now_ns >= task.retire_ns && task.delivery == 0) return nullptr;  // its retention is over, the sweep is on its way
+  if (task.finished() && now_ns >= task.retire_ns && task.delivery == 0)
+    return nullptr;  // its retention is over, the sweep is on its way
   return &task;
 }
 
@@ -65,7 +66,8 @@ const Delivery* State::delivery(std::uint64_t id) const {
   return it == deliveries_.end() ? nullptr : &it->second;
 }
 
-std::vector<std::uint64_t> State::deliveries_of(const std::string& tenant, std::uint64_t after, std::size_t limit) const {
+std::vector<std::uint64_t> State::deliveries_of(const std::string& tenant, std::uint64_t after,
+                                                std::size_t limit) const {
   std::vector<std::uint64_t> ids;
   const auto of = deliveries_of_.find(tenant);
   if (of == deliveries_of_.end()) return ids;
@@ -87,7 +89,9 @@ std::uint64_t State::head_of_any(std::string_view tenant) const {
   for (int p = kPriorities - 1; p >= 0; --p) {
     std::uint64_t oldest = 0;
     for (const auto* candidate : it->second)
-      if (const auto& level = candidate->ready[static_cast<std::size_t>(p)]; !level.empty() && (oldest == 0 || level.front() < oldest)) oldest = level.front();
+      if (const auto& level = candidate->ready[static_cast<std::size_t>(p)];
+          !level.empty() && (oldest == 0 || level.front() < oldest))
+        oldest = level.front();
     if (oldest != 0) return oldest;
   }
   return 0;
@@ -109,7 +113,11 @@ Queue& State::queue(const std::string& tenant, std::string_view command) {
 
 void State::note(Task& task, Event event, Effects& effects) {
   effects.events.push_back(event);
-  Open open{.record = records_, .sequence = task.info->id.sequence, .ordinal = 0, .claim = event.kind == EventKind::kClaim, .span = event.span};
+  Open open{.record = records_,
+            .sequence = task.info->id.sequence,
+            .ordinal = 0,
+            .claim = event.kind == EventKind::kClaim,
+            .span = event.span};
   const bool ends_with_commit = event.end_ns == 0;
   open.ordinal = task.timeline.add(std::move(event));
   if (ends_with_commit) open_.push_back(open);
@@ -152,12 +160,20 @@ void State::put_back(Task& task, std::int64_t now_ns, std::int64_t delay_ns, Wai
 }
 
 void State::add_run(Task& task, RunOutcome outcome, std::int64_t end_ns, SpanId span, Effects& effects) {
-  note(task, {.kind = EventKind::kRun, .detail = static_cast<std::uint8_t>(outcome), .attempt = task.attempts, .start_ns = task.run_from_ns,
-              .end_ns = std::max(end_ns, task.run_from_ns), .span = span, .parent = task.claim_span, .worker = task.worker}, effects);
+  note(task,
+       {.kind = EventKind::kRun,
+        .detail = static_cast<std::uint8_t>(outcome),
+        .attempt = task.attempts,
+        .start_ns = task.run_from_ns,
+        .end_ns = std::max(end_ns, task.run_from_ns),
+        .span = span,
+        .parent = task.claim_span,
+        .worker = task.worker},
+       effects);
 }
 
-void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult result, std::uint64_t delivery, SpanId parent,
-                   std::int64_t retention_ns, Effects& effects) {
+void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult result, std::uint64_t delivery,
+                   SpanId parent, std::int64_t retention_ns, Effects& effects) {
   task.place = place;
   task.status = result.status;
   task.error = result.error;
@@ -190,10 +206,20 @@ void State::give_back(Task& task, std::int64_t now_ns, std::int64_t asked_second
   if (rules.count_twice) ++task.attempts;
   task.updated_ns = now_ns;
   if (dead) {
-    note(task, {.kind = EventKind::kDeadLetter, .detail = death, .attempt = attempts_before, .start_ns = now_ns, .end_ns = 0,
-                .span = rules.dead_letter_span, .parent = task.claim_span, .worker = task.worker}, effects);
-    finish(task, now_ns, Place::kDead, {.status = Status::kFailed, .result_json = {}, .error = std::move(reason), .artifacts = {}, .completed_ns = 0},
-           rules.delivery_id, rules.dead_letter_span, rules.retention_ns, effects);
+    note(task,
+         {.kind = EventKind::kDeadLetter,
+          .detail = death,
+          .attempt = attempts_before,
+          .start_ns = now_ns,
+          .end_ns = 0,
+          .span = rules.dead_letter_span,
+          .parent = task.claim_span,
+          .worker = task.worker},
+         effects);
+    finish(
+        task, now_ns, Place::kDead,
+        {.status = Status::kFailed, .result_json = {}, .error = std::move(reason), .artifacts = {}, .completed_ns = 0},
+        rules.delivery_id, rules.dead_letter_span, rules.retention_ns, effects);
     return;
   }
   task.error.clear();
@@ -204,7 +230,8 @@ void State::give_back(Task& task, std::int64_t now_ns, std::int64_t asked_second
 // The one rule for calls on a lease; the order of the tests is the order of the answers.
 Result<Task*> State::owned(const OwnerFields& owner, std::int64_t now_ns) {
   auto* found = task(owner.sequence);
-  if (found == nullptr || found->info->id.random != owner.id_random || found->info->tenant != owner.tenant) return fail(Code::kNotFound, "not-found");
+  if (found == nullptr || found->info->id.random != owner.id_random || found->info->tenant != owner.tenant)
+    return fail(Code::kNotFound, "not-found");
   auto& task = *found;
   const bool held = task.worker && *task.worker == owner.worker && !owner.worker.empty();
   if (task.place != Place::kLeased || now_ns >= task.lease_until_ns)  // the end instant is exclusive
@@ -220,8 +247,10 @@ Result<Effects> State::apply(const Record& record) {
   ++records_;  // events of this record are tagged with its number
   const auto time_ns = std::visit([](const auto& r) { return r.time_ns; }, record);
   auto effects = std::visit([this](const auto& r) { return on(r); }, record);
-  if (!effects || effects->duplicate) --records_;
-  else last_time_ns_ = std::max(last_time_ns_, time_ns);
+  if (!effects || effects->duplicate)
+    --records_;
+  else
+    last_time_ns_ = std::max(last_time_ns_, time_ns);
   return effects;
 }
 
@@ -269,12 +298,22 @@ Result<Effects> State::on(const CreateRecord& r) {
   const auto sequence = task.info->id.sequence;
   tasks_.emplace(sequence, std::move(owned_task));
   if (!r.idempotency_key.empty())
-    keys_[joined(r.tenant, r.idempotency_key)] = {.sequence = sequence, .hash = r.content_hash, .hash_high = r.content_hash_high,
+    keys_[joined(r.tenant, r.idempotency_key)] = {.sequence = sequence,
+                                                  .hash = r.content_hash,
+                                                  .hash_high = r.content_hash_high,
                                                   .expires_ns = r.time_ns + std::min(r.key_ttl_ns, kNanosMax)};
-  note(task, {.kind = EventKind::kCreate, .attempt = 0, .start_ns = std::min(r.received_ns, r.time_ns), .end_ns = 0, .span = r.create_span,
-              .parent = r.create_parent}, effects);
-  if (r.visible_ns > r.time_ns) put_back(task, r.time_ns, r.visible_ns - r.time_ns, WaitCause::kDelayed, effects);
-  else make_ready(task, r.time_ns, WaitCause::kReady, effects);
+  note(task,
+       {.kind = EventKind::kCreate,
+        .attempt = 0,
+        .start_ns = std::min(r.received_ns, r.time_ns),
+        .end_ns = 0,
+        .span = r.create_span,
+        .parent = r.create_parent},
+       effects);
+  if (r.visible_ns > r.time_ns)
+    put_back(task, r.time_ns, r.visible_ns - r.time_ns, WaitCause::kDelayed, effects);
+  else
+    make_ready(task, r.time_ns, WaitCause::kReady, effects);
   effects.task = &task;
   return effects;
 }
@@ -301,11 +340,27 @@ Result<Effects> State::on(const ClaimRecord& r) {
   task.lease_until_ns = r.time_ns + std::min(r.lease_ns, kNanosMax);
   task.updated_ns = r.time_ns;
   leases_.insert({task.lease_until_ns, r.sequence});
-  note(task, {.kind = EventKind::kQueued, .detail = static_cast<std::uint8_t>(task.cause), .attempt = task.attempts, .start_ns = task.wait_from_ns,
-              .end_ns = std::max(r.time_ns, task.wait_from_ns), .span = r.queued_span, .parent = task.info->create_span}, effects);
-  note(task, {.kind = EventKind::kClaim, .attempt = task.attempts, .start_ns = r.time_ns, .end_ns = 0, .span = r.claim_span,
-              .parent = task.info->create_span, .request = r.request, .previous_claim = task.claim_span,
-              .value = r.lease_ns / 1'000'000'000, .worker = r.worker}, effects);
+  note(task,
+       {.kind = EventKind::kQueued,
+        .detail = static_cast<std::uint8_t>(task.cause),
+        .attempt = task.attempts,
+        .start_ns = task.wait_from_ns,
+        .end_ns = std::max(r.time_ns, task.wait_from_ns),
+        .span = r.queued_span,
+        .parent = task.info->create_span},
+       effects);
+  note(task,
+       {.kind = EventKind::kClaim,
+        .attempt = task.attempts,
+        .start_ns = r.time_ns,
+        .end_ns = 0,
+        .span = r.claim_span,
+        .parent = task.info->create_span,
+        .request = r.request,
+        .previous_claim = task.claim_span,
+        .value = r.lease_ns / 1'000'000'000,
+        .worker = r.worker},
+       effects);
   task.claim_span = r.claim_span;
   task.claim_traced = r.traced;
   task.run_from_ns = r.time_ns;
@@ -317,14 +372,23 @@ Result<Effects> State::on(const HeartbeatRecord& r) {
   Effects effects;
   CODEQ_TRY(auto* found, owned(r.owner, r.time_ns));
   auto& task = *found;
-  const auto until = std::max(task.lease_until_ns, r.time_ns + std::min(r.extend_ns, kNanosMax));  // never shorter (Q28)
+  const auto until =
+      std::max(task.lease_until_ns, r.time_ns + std::min(r.extend_ns, kNanosMax));  // never shorter (Q28)
   leases_.erase({task.lease_until_ns, task.info->id.sequence});
   task.lease_until_ns = until;
   leases_.insert({until, task.info->id.sequence});
   task.updated_ns = r.time_ns;
-  note(task, {.kind = EventKind::kHeartbeat, .attempt = task.attempts, .start_ns = std::min(r.owner.received_ns, r.time_ns), .end_ns = 0,
-              .span = r.owner.span, .parent = task.claim_span, .request = r.owner.request, .value = r.extend_ns / 1'000'000'000,
-              .worker = task.worker}, effects);
+  note(task,
+       {.kind = EventKind::kHeartbeat,
+        .attempt = task.attempts,
+        .start_ns = std::min(r.owner.received_ns, r.time_ns),
+        .end_ns = 0,
+        .span = r.owner.span,
+        .parent = task.claim_span,
+        .request = r.owner.request,
+        .value = r.extend_ns / 1'000'000'000,
+        .worker = task.worker},
+       effects);
   effects.task = &task;
   return effects;
 }
@@ -335,8 +399,16 @@ Result<Effects> State::on(const AbandonRecord& r) {
   auto& task = *found;
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   add_run(task, RunOutcome::kAbandoned, received, r.owner.run_span, effects);
-  note(task, {.kind = EventKind::kAbandon, .attempt = task.attempts, .start_ns = received, .end_ns = 0, .span = r.owner.span,
-              .parent = task.claim_span, .request = r.owner.request, .worker = task.worker}, effects);
+  note(task,
+       {.kind = EventKind::kAbandon,
+        .attempt = task.attempts,
+        .start_ns = received,
+        .end_ns = 0,
+        .span = r.owner.span,
+        .parent = task.claim_span,
+        .request = r.owner.request,
+        .worker = task.worker},
+       effects);
   end_lease(task);
   task.updated_ns = r.time_ns;
   make_ready(task, r.time_ns, WaitCause::kReady, effects);
@@ -351,12 +423,19 @@ Result<Effects> State::on(const NackRecord& r) {
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   const auto attempt = task.attempts;
   add_run(task, RunOutcome::kNack, received, r.owner.run_span, effects);
-  Event nack{.kind = EventKind::kNack, .attempt = attempt, .start_ns = received, .end_ns = 0, .span = r.owner.span,
-                   .parent = task.claim_span, .request = r.owner.request, .worker = task.worker};
+  Event nack{.kind = EventKind::kNack,
+             .attempt = attempt,
+             .start_ns = received,
+             .end_ns = 0,
+             .span = r.owner.span,
+             .parent = task.claim_span,
+             .request = r.owner.request,
+             .worker = task.worker};
   if (!dies(task, r.rules)) nack.value = applied_delay_seconds(r.delay_seconds, attempt, r.rules);
   note(task, nack, effects);
   const bool blank = std::all_of(r.reason.begin(), r.reason.end(), [](unsigned char c) { return c <= ' '; });
-  give_back(task, r.time_ns, r.delay_seconds, blank ? "MAX_ATTEMPTS" : r.reason, WaitCause::kBackoff, 1, r.rules, effects);
+  give_back(task, r.time_ns, r.delay_seconds, blank ? "MAX_ATTEMPTS" : r.reason, WaitCause::kBackoff, 1, r.rules,
+            effects);
   effects.task = &task;
   return effects;
 }
@@ -364,10 +443,18 @@ Result<Effects> State::on(const NackRecord& r) {
 Result<Effects> State::on(const ExpireRecord& r) {
   Effects effects;
   auto* found = task(r.sequence);
-  if (found == nullptr || found->place != Place::kLeased || r.time_ns < found->lease_until_ns) return fail(Code::kNotInProgress, "not-in-progress");
+  if (found == nullptr || found->place != Place::kLeased || r.time_ns < found->lease_until_ns)
+    return fail(Code::kNotInProgress, "not-in-progress");
   auto& task = *found;
-  note(task, {.kind = EventKind::kLeaseExpired, .attempt = task.attempts, .start_ns = task.run_from_ns, .end_ns = std::max(r.time_ns, task.run_from_ns),
-              .span = r.span, .parent = task.claim_span, .worker = task.worker}, effects);
+  note(task,
+       {.kind = EventKind::kLeaseExpired,
+        .attempt = task.attempts,
+        .start_ns = task.run_from_ns,
+        .end_ns = std::max(r.time_ns, task.run_from_ns),
+        .span = r.span,
+        .parent = task.claim_span,
+        .worker = task.worker},
+       effects);
   give_back(task, r.time_ns, 0, "LEASE_EXPIRED", WaitCause::kLeaseExpired, 2, r.rules, effects);
   effects.task = &task;
   return effects;
@@ -376,17 +463,31 @@ Result<Effects> State::on(const ExpireRecord& r) {
 Result<Effects> State::on(const SubmitRecord& r) {
   Effects effects;
   auto owner = owned(r.owner, r.time_ns);
-  if (!owner) return fail(owner.error().code == Code::kNotFound ? Code::kTaskNotFound : owner.error().code,
-                          owner.error().code == Code::kNotFound ? "task not found" : owner.error().message);
+  if (!owner)
+    return fail(owner.error().code == Code::kNotFound ? Code::kTaskNotFound : owner.error().code,
+                owner.error().code == Code::kNotFound ? "task not found" : owner.error().message);
   auto& task = **owner;
-  const bool blank = std::all_of(r.result.error.begin(), r.result.error.end(), [](unsigned char c) { return c <= ' '; });
-  if (r.status == Status::kCompleted && !r.has_result) return fail(Code::kResultRequired, "result required when status=COMPLETED");
+  const bool blank =
+      std::all_of(r.result.error.begin(), r.result.error.end(), [](unsigned char c) { return c <= ' '; });
+  if (r.status == Status::kCompleted && !r.has_result)
+    return fail(Code::kResultRequired, "result required when status=COMPLETED");
   if (r.status == Status::kFailed && blank) return fail(Code::kErrorRequired, "error required when status=FAILED");
-  if (r.status != Status::kCompleted && r.status != Status::kFailed) return fail(Code::kInvalidStatus, "invalid status");
+  if (r.status != Status::kCompleted && r.status != Status::kFailed)
+    return fail(Code::kInvalidStatus, "invalid status");
   const auto received = std::min(r.owner.received_ns, r.time_ns);
-  add_run(task, r.status == Status::kCompleted ? RunOutcome::kCompleted : RunOutcome::kFailed, received, r.owner.run_span, effects);
-  note(task, {.kind = EventKind::kSubmitResult, .detail = static_cast<std::uint8_t>(r.status), .attempt = task.attempts, .start_ns = received,
-              .end_ns = 0, .span = r.owner.span, .parent = task.claim_span, .request = r.owner.request, .worker = task.worker}, effects);
+  add_run(task, r.status == Status::kCompleted ? RunOutcome::kCompleted : RunOutcome::kFailed, received,
+          r.owner.run_span, effects);
+  note(task,
+       {.kind = EventKind::kSubmitResult,
+        .detail = static_cast<std::uint8_t>(r.status),
+        .attempt = task.attempts,
+        .start_ns = received,
+        .end_ns = 0,
+        .span = r.owner.span,
+        .parent = task.claim_span,
+        .request = r.owner.request,
+        .worker = task.worker},
+       effects);
   end_lease(task);
   auto result = r.result;
   result.status = r.status;
@@ -398,12 +499,20 @@ Result<Effects> State::on(const SubmitRecord& r) {
 Result<Effects> State::on(const PromoteRecord& r) {
   Effects effects;
   auto* found = task(r.sequence);
-  if (found == nullptr || found->place != Place::kDelayed || r.time_ns < found->due_ns) return fail(Code::kNotFound, "not-found");
+  if (found == nullptr || found->place != Place::kDelayed || r.time_ns < found->due_ns)
+    return fail(Code::kNotFound, "not-found");
   auto& task = *found;
   delayed_.erase({task.due_ns, r.sequence});
   --task.queue->delayed;
-  note(task, {.kind = EventKind::kDelayed, .detail = static_cast<std::uint8_t>(task.cause), .attempt = task.attempts, .start_ns = task.wait_from_ns,
-              .end_ns = std::max(r.time_ns, task.wait_from_ns), .span = r.span, .parent = task.info->create_span}, effects);
+  note(task,
+       {.kind = EventKind::kDelayed,
+        .detail = static_cast<std::uint8_t>(task.cause),
+        .attempt = task.attempts,
+        .start_ns = task.wait_from_ns,
+        .end_ns = std::max(r.time_ns, task.wait_from_ns),
+        .span = r.span,
+        .parent = task.info->create_span},
+       effects);
   task.due_ns = 0;
   make_ready(task, r.time_ns, task.cause, effects);
   effects.task = &task;
@@ -413,7 +522,8 @@ Result<Effects> State::on(const PromoteRecord& r) {
 Result<Effects> State::on(const UndeliveredRecord& r) {
   Effects effects;
   auto* found = task(r.sequence);
-  if (found == nullptr || found->place != Place::kLeased || found->lease_token != r.lease_token) return fail(Code::kNotInProgress, "not-in-progress");
+  if (found == nullptr || found->place != Place::kLeased || found->lease_token != r.lease_token)
+    return fail(Code::kNotInProgress, "not-in-progress");
   auto& task = *found;
   add_run(task, RunOutcome::kAbandoned, r.time_ns, r.run_span, effects);
   end_lease(task);
@@ -441,7 +551,8 @@ Result<Effects> State::on(const RetireRecord& r) {
   }
   if (pending != deliveries_.end()) forget_delivery(pending->first, found->info->tenant);
   if (!found->info->idempotency_key.empty())
-    if (const auto key = keys_.find(joined(found->info->tenant, found->info->idempotency_key)); key != keys_.end() && key->second.sequence == r.sequence)
+    if (const auto key = keys_.find(joined(found->info->tenant, found->info->idempotency_key));
+        key != keys_.end() && key->second.sequence == r.sequence)
       keys_.erase(key);
   auto* queue = found->queue;
   if (found->place == Place::kDead) --queue->dead;
@@ -463,8 +574,16 @@ Result<Effects> State::on(const WebhookRecord& r) {
   ++delivery.attempts_total;
   delivery.last_http_status = r.http_status;
   delivery.last_error = r.error;
-  note(*found, {.kind = EventKind::kWebhook, .detail = static_cast<std::uint8_t>(r.error), .attempt = delivery.attempts_total, .start_ns = r.start_ns,
-                .end_ns = std::max(r.end_ns, r.start_ns), .span = r.span, .parent = delivery.parent, .value = r.http_status}, effects);
+  note(*found,
+       {.kind = EventKind::kWebhook,
+        .detail = static_cast<std::uint8_t>(r.error),
+        .attempt = delivery.attempts_total,
+        .start_ns = r.start_ns,
+        .end_ns = std::max(r.end_ns, r.start_ns),
+        .span = r.span,
+        .parent = delivery.parent,
+        .value = r.http_status},
+       effects);
   if (r.error == WebhookError::kNone) {
     found->delivery = 0;
     forget_delivery(r.delivery_id, found->info->tenant);
@@ -474,7 +593,8 @@ Result<Effects> State::on(const WebhookRecord& r) {
   } else {
     // min(base * 2^(attempt-1), max), http-api.md 7.2 of the reference; 2^30 is past any maximum we accept
     const auto doublings = std::min(delivery.attempts - 1, 30U);
-    const auto wait = r.backoff_base_ns > (r.backoff_max_ns >> doublings) ? r.backoff_max_ns : r.backoff_base_ns << doublings;
+    const auto wait =
+        r.backoff_base_ns > (r.backoff_max_ns >> doublings) ? r.backoff_max_ns : r.backoff_base_ns << doublings;
     delivery.due_ns = r.time_ns + wait;
   }
   effects.task = found;
@@ -507,7 +627,8 @@ Result<Effects> State::on(const DurableRecord& r) {
     const auto patch = [&](Event& e) { e.end_ns = std::max(r.durable_ns, e.start_ns); };
     if (event != nullptr) patch(*event);
     // A claim's run begins when the claim is durable, also where the event itself was not kept.
-    if (open.claim && found->place == Place::kLeased && open.span == found->claim_span) found->run_from_ns = std::max(r.durable_ns, found->run_from_ns);
+    if (open.claim && found->place == Place::kLeased && open.span == found->claim_span)
+      found->run_from_ns = std::max(r.durable_ns, found->run_from_ns);
   }
   return Effects{};
 }

@@ -32,8 +32,10 @@ class Fifo {
   [[nodiscard]] std::uint64_t front() const { return items_[head_]; }
   void push_back(std::uint64_t item) { items_.push_back(item); }
   void push_front(std::uint64_t item) {
-    if (head_ > 0) items_[--head_] = item;
-    else items_.insert(items_.begin(), item);
+    if (head_ > 0)
+      items_[--head_] = item;
+    else
+      items_.insert(items_.begin(), item);
   }
   void pop_back() { items_.pop_back(); }
   void pop_front() {
@@ -47,7 +49,10 @@ class Fifo {
       head_ = 0;
     }
   }
-  template <class F> void each(F&& f) const { for (auto i = head_; i < items_.size(); ++i) f(items_[i]); }
+  template <class F>
+  void each(F&& f) const {
+    for (auto i = head_; i < items_.size(); ++i) f(items_[i]);
+  }
 
  private:
   std::vector<std::uint64_t> items_;
@@ -56,33 +61,33 @@ class Fifo {
 
 struct Queue {
   std::string tenant;
-  std::string command;                              // lower case
-  std::string label;                                // as its first task spelled it; for people
+  std::string command;  // lower case
+  std::string label;  // as its first task spelled it; for people
   std::array<Fifo, kPriorities> ready;
-  std::uint64_t tasks = 0;                          // that name this queue, finished ones too; at 0 the queue goes
+  std::uint64_t tasks = 0;  // that name this queue, finished ones too; at 0 the queue goes
   std::uint64_t ready_count = 0, delayed = 0, in_progress = 0, dead = 0;
 };
 
 struct Task {
   std::shared_ptr<const TaskInfo> info;
-  Queue* queue = nullptr;                           // lives while a task names it
+  Queue* queue = nullptr;  // lives while a task names it
   Status status = Status::kPending;
   Place place = Place::kReady;
   std::uint32_t attempts = 0;
   std::string error;
   std::int64_t updated_ns = 0;
-  std::shared_ptr<const std::string> worker;        // the holder, or the last one
+  std::shared_ptr<const std::string> worker;  // the holder, or the last one
   std::int64_t lease_until_ns = 0;
-  std::uint64_t lease_token = 0;                    // 0 unless leased
-  std::int64_t due_ns = 0;                          // while delayed
-  std::int64_t wait_from_ns = 0;                    // start of the present delayed or queued span
+  std::uint64_t lease_token = 0;  // 0 unless leased
+  std::int64_t due_ns = 0;  // while delayed
+  std::int64_t wait_from_ns = 0;  // start of the present delayed or queued span
   WaitCause cause = WaitCause::kReady;
-  bool claim_traced = false;                        // claim_span exists as a span that was recorded
-  SpanId claim_span;                                // of the present or last attempt; invalid before the first
-  std::int64_t run_from_ns = 0;                     // the claim's durable time, its record time until that is known
-  std::int64_t retire_ns = 0;                       // when finished: the end of its retention
+  bool claim_traced = false;  // claim_span exists as a span that was recorded
+  SpanId claim_span;  // of the present or last attempt; invalid before the first
+  std::int64_t run_from_ns = 0;  // the claim's durable time, its record time until that is known
+  std::int64_t retire_ns = 0;  // when finished: the end of its retention
   bool has_result = false;
-  std::uint64_t delivery = 0;                       // its webhook's delivery, 0: none (or delivered)
+  std::uint64_t delivery = 0;  // its webhook's delivery, 0: none (or delivered)
   Timeline timeline;
 
   [[nodiscard]] bool finished() const { return place == Place::kDone || place == Place::kDead; }
@@ -91,10 +96,10 @@ struct Task {
 };
 
 struct Delivery {
-  std::uint64_t sequence = 0;                       // of the task
-  SpanId parent;                                    // submit_result or dead_letter
-  bool failed = false;                              // gave up; kept until replayed or retired with its task
-  std::uint32_t attempts = 0;                       // in this round
+  std::uint64_t sequence = 0;  // of the task
+  SpanId parent;  // submit_result or dead_letter
+  bool failed = false;  // gave up; kept until replayed or retired with its task
+  std::uint32_t attempts = 0;  // in this round
   std::uint32_t attempts_total = 0;
   std::int64_t due_ns = 0;
   int last_http_status = 0;
@@ -104,15 +109,15 @@ struct Delivery {
 // What one record did, for the answers, the spans and the wake-ups. Pointers are valid until the next apply.
 struct Effects {
   Task* task = nullptr;
-  bool duplicate = false;                           // create: `task` was there already; nothing changed
+  bool duplicate = false;  // create: `task` was there already; nothing changed
   bool became_ready = false;
   bool finished = false;
-  bool retired = false;                             // `retired_sequence` is gone
+  bool retired = false;  // `retired_sequence` is gone
   std::uint64_t retired_sequence = 0;
-  std::optional<TaskResult> result;                 // to be stored
-  std::uint64_t delivery = 0;                       // created or changed
-  std::int64_t delay_seconds = 0;                   // nack, expiry
-  std::vector<Event> events;                        // new ones, those that end with this commit have end_ns == 0
+  std::optional<TaskResult> result;  // to be stored
+  std::uint64_t delivery = 0;  // created or changed
+  std::int64_t delay_seconds = 0;  // nack, expiry
+  std::vector<Event> events;  // new ones, those that end with this commit have end_ns == 0
 };
 
 class State {
@@ -121,17 +126,22 @@ class State {
   Result<Effects> apply(const Record& record);
 
   // --- reads ---
-  [[nodiscard]] const Task* find(const TaskId& id, std::string_view tenant, std::int64_t now_ns) const;  // null: not there or not theirs
+  [[nodiscard]] const Task* find(const TaskId& id, std::string_view tenant,
+                                 std::int64_t now_ns) const;  // null: not there or not theirs
   [[nodiscard]] Task* task(std::uint64_t sequence);
   [[nodiscard]] const Delivery* delivery(std::uint64_t id) const;
   [[nodiscard]] const std::map<std::uint64_t, Delivery>& deliveries() const { return deliveries_; }
   // Ids of one tenant's deliveries after `after`, at most `limit`, in order.
-  [[nodiscard]] std::vector<std::uint64_t> deliveries_of(const std::string& tenant, std::uint64_t after, std::size_t limit) const;
+  [[nodiscard]] std::vector<std::uint64_t> deliveries_of(const std::string& tenant, std::uint64_t after,
+                                                         std::size_t limit) const;
   // The head of the queue; 0: nothing ready.
   [[nodiscard]] std::uint64_t head(std::string_view tenant, std::string_view command) const;
   // Of all queues of the tenant: the highest priority, then the oldest task. O(queues with ready tasks).
   [[nodiscard]] std::uint64_t head_of_any(std::string_view tenant) const;
-  template <class F> void each_queue(F&& f) const { for (const auto& [key, queue] : queues_) f(*queue); }
+  template <class F>
+  void each_queue(F&& f) const {
+    for (const auto& [key, queue] : queues_) f(*queue);
+  }
   [[nodiscard]] std::size_t tasks() const { return tasks_.size(); }
   [[nodiscard]] std::uint64_t records() const { return records_; }
   [[nodiscard]] std::int64_t last_time_ns() const { return last_time_ns_; }
@@ -180,16 +190,25 @@ class State {
   std::int64_t last_time_ns_ = 0;
   ClockRecord clock_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Task>> tasks_;
-  std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;    // key: tenant, 0x00, lower-cased command
-  std::unordered_map<std::string, std::set<Queue*>> ready_of_;        // tenant -> its queues with ready tasks (unordered use only)
-  struct Key { std::uint64_t sequence = 0, hash = 0, hash_high = 0; std::int64_t expires_ns = 0; };
-  std::unordered_map<std::string, Key> keys_;                         // key: tenant, 0x00, idempotency key
+  std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;  // key: tenant, 0x00, lower-cased command
+  std::unordered_map<std::string, std::set<Queue*>>
+      ready_of_;  // tenant -> its queues with ready tasks (unordered use only)
+  struct Key {
+    std::uint64_t sequence = 0, hash = 0, hash_high = 0;
+    std::int64_t expires_ns = 0;
+  };
+  std::unordered_map<std::string, Key> keys_;  // key: tenant, 0x00, idempotency key
   std::map<std::uint64_t, Delivery> deliveries_;
   std::unordered_map<std::string, std::set<std::uint64_t>> deliveries_of_;  // by tenant
   void forget_delivery(std::uint64_t id, const std::string& tenant);
   Due delayed_, leases_, retirements_;
-  struct Open { std::uint64_t record, sequence; std::uint32_t ordinal; bool claim; SpanId span; };
-  std::deque<Open> open_;                                             // events that end with their commit
+  struct Open {
+    std::uint64_t record, sequence;
+    std::uint32_t ordinal;
+    bool claim;
+    SpanId span;
+  };
+  std::deque<Open> open_;  // events that end with their commit
 };
 
 std::string queue_key(std::string_view tenant, std::string_view command);  // lower-cases the command (ASCII)

@@ -7,25 +7,55 @@
 namespace codeq::core {
 namespace {
 
-void put(Writer& io, const SpanContext& c) { io(c.trace_id.bytes); io(c.span_id.bytes); io(c.flags); }
+void put(Writer& io, const SpanContext& c) {
+  io(c.trace_id.bytes);
+  io(c.span_id.bytes);
+  io(c.flags);
+}
 
 void put(Writer& io, const Event& e) {
-  io(e.kind); io(e.detail); io(e.attempt); io(e.start_ns); io(e.end_ns); io(e.span.bytes); io(e.parent.bytes);
-  put(io, e.request); io(e.previous_claim.bytes); io(e.value); io(e.worker);
+  io(e.kind);
+  io(e.detail);
+  io(e.attempt);
+  io(e.start_ns);
+  io(e.end_ns);
+  io(e.span.bytes);
+  io(e.parent.bytes);
+  put(io, e.request);
+  io(e.previous_claim.bytes);
+  io(e.value);
+  io(e.worker);
 }
 
 void put(Writer& io, const TaskInfo& i) {
-  io(i.id_text); io(i.tenant); io(i.command); io(i.webhook); io(i.webhook_host); io(i.idempotency_key); io(i.priority); io(i.max_attempts);
-  io(i.created_ns); put(io, i.trace.span); io(i.trace.tracestate); io(i.trace.baggage); io(i.create_span.bytes); io(i.create_parent.bytes);
-  io(i.traced); io(i.timeline_trace_id.bytes);
+  io(i.id_text);
+  io(i.tenant);
+  io(i.command);
+  io(i.webhook);
+  io(i.webhook_host);
+  io(i.idempotency_key);
+  io(i.priority);
+  io(i.max_attempts);
+  io(i.created_ns);
+  put(io, i.trace.span);
+  io(i.trace.tracestate);
+  io(i.trace.baggage);
+  io(i.create_span.bytes);
+  io(i.create_parent.bytes);
+  io(i.traced);
+  io(i.timeline_trace_id.bytes);
 }
 
 void put(Writer& io, const State::Due& due) {
   io(std::uint64_t{due.size()});
-  for (const auto& [time, sequence] : due) { io(time); io(sequence); }
+  for (const auto& [time, sequence] : due) {
+    io(time);
+    io(sequence);
+  }
 }
 
-template <class Map> auto sorted_keys(const Map& map) {
+template <class Map>
+auto sorted_keys(const Map& map) {
   std::vector<typename Map::key_type> keys;
   for (const auto& [key, value] : map) keys.push_back(key);
   std::sort(keys.begin(), keys.end());
@@ -37,30 +67,79 @@ template <class Map> auto sorted_keys(const Map& map) {
 std::string State::digest() const {
   std::string out;
   Writer io(out);
-  io(last_sequence_); io(records_); io(last_time_ns_); io(clock_.time_ns); io(clock_.steady_ns); io(clock_.boot_id);
+  io(last_sequence_);
+  io(records_);
+  io(last_time_ns_);
+  io(clock_.time_ns);
+  io(clock_.steady_ns);
+  io(clock_.boot_id);
   for (const auto sequence : sorted_keys(tasks_)) {
     const auto& t = *tasks_.at(sequence);
     put(io, *t.info);
-    io(t.status); io(t.place); io(t.attempts); io(t.error); io(t.updated_ns); io(t.worker); io(t.lease_until_ns); io(t.lease_token);
-    io(t.due_ns); io(t.wait_from_ns); io(t.cause); io(t.claim_traced); io(t.claim_span.bytes); io(t.run_from_ns); io(t.retire_ns); io(t.has_result); io(t.delivery);
+    io(t.status);
+    io(t.place);
+    io(t.attempts);
+    io(t.error);
+    io(t.updated_ns);
+    io(t.worker);
+    io(t.lease_until_ns);
+    io(t.lease_token);
+    io(t.due_ns);
+    io(t.wait_from_ns);
+    io(t.cause);
+    io(t.claim_traced);
+    io(t.claim_span.bytes);
+    io(t.run_from_ns);
+    io(t.retire_ns);
+    io(t.has_result);
+    io(t.delivery);
     t.timeline.each([&](const Event& e) { put(io, e); });
     io(t.timeline.dropped());
   }
   for (const auto& key : sorted_keys(queues_)) {
     const auto& q = *queues_.at(key);
-    io(key); io(q.ready_count); io(q.delayed); io(q.in_progress); io(q.dead); io(q.tasks);
-    for (const auto& level : q.ready) { io(std::uint64_t{0}); level.each([&](std::uint64_t s) { io(s); }); }
+    io(key);
+    io(q.ready_count);
+    io(q.delayed);
+    io(q.in_progress);
+    io(q.dead);
+    io(q.tasks);
+    for (const auto& level : q.ready) {
+      io(std::uint64_t{0});
+      level.each([&](std::uint64_t s) { io(s); });
+    }
   }
-  for (const auto& key : sorted_keys(ready_of_)) { io(key); io(std::uint64_t{ready_of_.at(key).size()}); }
+  for (const auto& key : sorted_keys(ready_of_)) {
+    io(key);
+    io(std::uint64_t{ready_of_.at(key).size()});
+  }
   for (const auto& key : sorted_keys(keys_)) {
     const auto& k = keys_.at(key);
-    io(key); io(k.sequence); io(k.hash); io(k.hash_high); io(k.expires_ns);
+    io(key);
+    io(k.sequence);
+    io(k.hash);
+    io(k.hash_high);
+    io(k.expires_ns);
   }
   for (const auto& [id, d] : deliveries_) {
-    io(id); io(d.sequence); io(d.parent.bytes); io(d.failed); io(d.attempts); io(d.attempts_total); io(d.due_ns); io(d.last_http_status); io(d.last_error);
+    io(id);
+    io(d.sequence);
+    io(d.parent.bytes);
+    io(d.failed);
+    io(d.attempts);
+    io(d.attempts_total);
+    io(d.due_ns);
+    io(d.last_http_status);
+    io(d.last_error);
   }
-  put(io, delayed_); put(io, leases_); put(io, retirements_);
-  for (const auto& open : open_) { io(open.record); io(open.sequence); io(open.ordinal); }
+  put(io, delayed_);
+  put(io, leases_);
+  put(io, retirements_);
+  for (const auto& open : open_) {
+    io(open.record);
+    io(open.sequence);
+    io(open.ordinal);
+  }
   return out;
 }
 

@@ -43,26 +43,56 @@ struct World {
   }
   Result<Effects> claim(const std::string& worker, std::int64_t seconds = 30) {
     const auto sequence = state.head(kTenant, "render");
-    return state.apply(ClaimRecord{.time_ns = now, .sequence = sequence, .worker = std::make_shared<const std::string>(worker), .lease_ns = seconds * kSecond,
-                                   .lease_token = ++draws, .queued_span = span(++draws), .claim_span = span(++draws), .request = {}});
+    return state.apply(ClaimRecord{.time_ns = now,
+                                   .sequence = sequence,
+                                   .worker = std::make_shared<const std::string>(worker),
+                                   .lease_ns = seconds * kSecond,
+                                   .lease_token = ++draws,
+                                   .queued_span = span(++draws),
+                                   .claim_span = span(++draws),
+                                   .request = {}});
   }
   OwnerFields by(const std::string& worker, const Task& task, std::uint64_t token = 0) {
-    return {.sequence = task.info->id.sequence, .id_random = task.info->id.random, .tenant = task.info->tenant, .worker = worker, .lease_token = token,
-            .received_ns = now, .span = span(++draws), .run_span = span(++draws), .request = {}};
+    return {.sequence = task.info->id.sequence,
+            .id_random = task.info->id.random,
+            .tenant = task.info->tenant,
+            .worker = worker,
+            .lease_token = token,
+            .received_ns = now,
+            .span = span(++draws),
+            .run_span = span(++draws),
+            .request = {}};
   }
-  ReturnRules rules() { return {.retry = retry, .draw = ++draws, .count_twice = false, .dead_letter_span = span(++draws), .delivery_id = ++draws,
-                                       .retention_ns = 24LL * 3600 * kSecond}; }
-  Result<Effects> nack(const std::string& worker, const Task& task, std::int64_t seconds, std::string reason = "broken") {
-    return state.apply(NackRecord{.time_ns = now, .owner = by(worker, task), .delay_seconds = seconds, .reason = std::move(reason), .rules = rules()});
+  ReturnRules rules() {
+    return {.retry = retry,
+            .draw = ++draws,
+            .count_twice = false,
+            .dead_letter_span = span(++draws),
+            .delivery_id = ++draws,
+            .retention_ns = 24LL * 3600 * kSecond};
+  }
+  Result<Effects> nack(const std::string& worker, const Task& task, std::int64_t seconds,
+                       std::string reason = "broken") {
+    return state.apply(NackRecord{.time_ns = now,
+                                  .owner = by(worker, task),
+                                  .delay_seconds = seconds,
+                                  .reason = std::move(reason),
+                                  .rules = rules()});
   }
   Result<Effects> submit(const std::string& worker, const Task& task, std::uint64_t token = 0) {
-    SubmitRecord r{.time_ns = now, .owner = by(worker, task, token), .status = Status::kCompleted, .has_result = true, .result = {}, .delivery_id = ++draws,
+    SubmitRecord r{.time_ns = now,
+                   .owner = by(worker, task, token),
+                   .status = Status::kCompleted,
+                   .has_result = true,
+                   .result = {},
+                   .delivery_id = ++draws,
                    .retention_ns = 24LL * 3600 * kSecond};
     r.result.result_json = "{}";
     return state.apply(r);
   }
   Result<Effects> expire(const Task& task) {
-    return state.apply(ExpireRecord{.time_ns = now, .sequence = task.info->id.sequence, .span = span(++draws), .rules = rules()});
+    return state.apply(
+        ExpireRecord{.time_ns = now, .sequence = task.info->id.sequence, .span = span(++draws), .rules = rules()});
   }
 };
 
@@ -153,7 +183,8 @@ TEST(State, TheReferencesCountingCanBeSwitchedOn_G30) {
     const auto& task = must(w.claim(kAlice));
     auto rules = w.rules();
     rules.count_twice = true;
-    const auto done = w.state.apply(NackRecord{.time_ns = w.now, .owner = w.by(kAlice, task), .delay_seconds = 1, .reason = "", .rules = rules});
+    const auto done = w.state.apply(
+        NackRecord{.time_ns = w.now, .owner = w.by(kAlice, task), .delay_seconds = 1, .reason = "", .rules = rules});
     ASSERT_TRUE(done);
     EXPECT_EQ(done->finished, delivery == 2);  // ceil(3 / 2) deliveries
     if (delivery == 2) EXPECT_EQ(done->result->error, "MAX_ATTEMPTS");
@@ -194,7 +225,8 @@ TEST(State, AnUndeliveredClaimCostsNoAttemptAndKeepsItsTurn_G29) {
   World w;
   for (int i = 0; i < 3; ++i) must(w.create({}));
   const auto& task = must(w.claim(kAlice));
-  must(w.state.apply(UndeliveredRecord{.time_ns = w.now, .sequence = 1, .lease_token = task.lease_token, .run_span = span(++w.draws)}));
+  must(w.state.apply(UndeliveredRecord{
+      .time_ns = w.now, .sequence = 1, .lease_token = task.lease_token, .run_span = span(++w.draws)}));
   EXPECT_EQ(task.attempts, 0U);
   EXPECT_EQ(w.state.head(kTenant, "RENDER"), 1U);
 }
@@ -214,13 +246,22 @@ TEST(State, AFailedDeliveryIsKeptAndCanBeReplayed_G17) {
   const auto& task = must(w.claim(kAlice));
   const auto id = w.submit(kAlice, task)->delivery;
   ASSERT_NE(id, 0U);
-  WebhookRecord failed{.time_ns = w.now, .delivery_id = id, .start_ns = w.now, .end_ns = w.now, .http_status = 500, .error = WebhookError::kStatus,
-                       .span = span(1), .attempts_max = 2, .backoff_base_ns = 2 * kSecond, .backoff_max_ns = 60 * kSecond};
+  WebhookRecord failed{.time_ns = w.now,
+                       .delivery_id = id,
+                       .start_ns = w.now,
+                       .end_ns = w.now,
+                       .http_status = 500,
+                       .error = WebhookError::kStatus,
+                       .span = span(1),
+                       .attempts_max = 2,
+                       .backoff_base_ns = 2 * kSecond,
+                       .backoff_max_ns = 60 * kSecond};
   must(w.state.apply(failed));
   EXPECT_EQ(w.state.delivery(id)->due_ns, w.now + 2 * kSecond);
   must(w.state.apply(failed));
   EXPECT_TRUE(w.state.delivery(id)->failed);
-  EXPECT_EQ(code_of(w.state.apply(ReplayRecord{.time_ns = w.now, .delivery_id = id, .tenant = "other"})), Code::kNotFound);
+  EXPECT_EQ(code_of(w.state.apply(ReplayRecord{.time_ns = w.now, .delivery_id = id, .tenant = "other"})),
+            Code::kNotFound);
   must(w.state.apply(ReplayRecord{.time_ns = w.now, .delivery_id = id, .tenant = kTenant}));
   failed.error = WebhookError::kNone;
   must(w.state.apply(failed));
@@ -269,31 +310,58 @@ std::vector<std::pair<std::string, std::string>> random_history(std::uint64_t se
     auto* task = w.state.task(1 + pick(20));
     const auto worker = pick(2) == 0 ? kAlice : kBob;
     switch (pick(10)) {
-      case 0: case 1: {
-        CreateRecord r{.time_ns = w.now, .received_ns = w.now, .visible_ns = pick(3) == 0 ? w.now + 2 * kSecond : 0, .key_ttl_ns = kSecond, .id_random = 7,
-                       .tenant = kTenant, .command = pick(2) == 0 ? "render" : "Encode", .webhook = pick(2) == 0 ? "http://h/x" : "",
-                       .idempotency_key = pick(3) == 0 ? "key" + std::to_string(pick(5)) : "", .payload = std::make_shared<const std::string>("1"),
-                       .content_hash = pick(2), .priority = static_cast<int>(pick(10)), .max_attempts = static_cast<std::uint32_t>(1 + pick(3))};
+      case 0:
+      case 1: {
+        CreateRecord r{.time_ns = w.now,
+                       .received_ns = w.now,
+                       .visible_ns = pick(3) == 0 ? w.now + 2 * kSecond : 0,
+                       .key_ttl_ns = kSecond,
+                       .id_random = 7,
+                       .tenant = kTenant,
+                       .command = pick(2) == 0 ? "render" : "Encode",
+                       .webhook = pick(2) == 0 ? "http://h/x" : "",
+                       .idempotency_key = pick(3) == 0 ? "key" + std::to_string(pick(5)) : "",
+                       .payload = std::make_shared<const std::string>("1"),
+                       .content_hash = pick(2),
+                       .priority = static_cast<int>(pick(10)),
+                       .max_attempts = static_cast<std::uint32_t>(1 + pick(3))};
         log(r);
         break;
       }
-      case 2: case 3:
-        log(ClaimRecord{.time_ns = w.now, .sequence = w.state.head_of_any(kTenant), .worker = std::make_shared<const std::string>(worker),
-                        .lease_ns = static_cast<std::int64_t>(pick(10)) * kSecond, .lease_token = rng.next() | 1U, .queued_span = span(rng.next()),
-                        .claim_span = span(rng.next()), .request = {}});
+      case 2:
+      case 3:
+        log(ClaimRecord{.time_ns = w.now,
+                        .sequence = w.state.head_of_any(kTenant),
+                        .worker = std::make_shared<const std::string>(worker),
+                        .lease_ns = static_cast<std::int64_t>(pick(10)) * kSecond,
+                        .lease_token = rng.next() | 1U,
+                        .queued_span = span(rng.next()),
+                        .claim_span = span(rng.next()),
+                        .request = {}});
         break;
       case 4:
-        if (task != nullptr) log(HeartbeatRecord{.time_ns = w.now, .owner = w.by(worker, *task), .extend_ns = 5 * kSecond});
+        if (task != nullptr)
+          log(HeartbeatRecord{.time_ns = w.now, .owner = w.by(worker, *task), .extend_ns = 5 * kSecond});
         break;
       case 5:
         if (task != nullptr) log(AbandonRecord{.time_ns = w.now, .owner = w.by(worker, *task)});
         break;
       case 6:
-        if (task != nullptr) log(NackRecord{.time_ns = w.now, .owner = w.by(worker, *task), .delay_seconds = static_cast<std::int64_t>(pick(3)), .reason = "", .rules = w.rules()});
+        if (task != nullptr)
+          log(NackRecord{.time_ns = w.now,
+                         .owner = w.by(worker, *task),
+                         .delay_seconds = static_cast<std::int64_t>(pick(3)),
+                         .reason = "",
+                         .rules = w.rules()});
         break;
       case 7:
         if (task != nullptr) {
-          SubmitRecord r{.time_ns = w.now, .owner = w.by(worker, *task), .status = Status::kCompleted, .has_result = true, .result = {}, .delivery_id = rng.next() >> 1,
+          SubmitRecord r{.time_ns = w.now,
+                         .owner = w.by(worker, *task),
+                         .status = Status::kCompleted,
+                         .has_result = true,
+                         .result = {},
+                         .delivery_id = rng.next() >> 1,
                          .retention_ns = static_cast<std::int64_t>(pick(30)) * 3600 * kSecond};
           r.result.result_json = R"({"n":1})";
           r.result.artifacts = {{"a", "b"}};
@@ -303,13 +371,23 @@ std::vector<std::pair<std::string, std::string>> random_history(std::uint64_t se
       case 8:
         log(DurableRecord{.time_ns = w.now, .upto = w.state.records(), .durable_ns = w.now});
         if (!w.state.deliveries().empty())
-          log(WebhookRecord{.time_ns = w.now, .delivery_id = w.state.deliveries().begin()->first, .start_ns = w.now, .end_ns = w.now, .http_status = 500,
-                            .error = pick(2) == 0 ? WebhookError::kStatus : WebhookError::kNone, .span = span(rng.next()), .attempts_max = 2,
-                            .backoff_base_ns = kSecond, .backoff_max_ns = kSecond});
+          log(WebhookRecord{.time_ns = w.now,
+                            .delivery_id = w.state.deliveries().begin()->first,
+                            .start_ns = w.now,
+                            .end_ns = w.now,
+                            .http_status = 500,
+                            .error = pick(2) == 0 ? WebhookError::kStatus : WebhookError::kNone,
+                            .span = span(rng.next()),
+                            .attempts_max = 2,
+                            .backoff_base_ns = kSecond,
+                            .backoff_max_ns = kSecond});
         break;
       default:
         while (!w.state.leases().empty() && w.state.leases().begin()->first <= w.now)
-          log(ExpireRecord{.time_ns = w.now, .sequence = w.state.leases().begin()->second, .span = span(rng.next()), .rules = w.rules()});
+          log(ExpireRecord{.time_ns = w.now,
+                           .sequence = w.state.leases().begin()->second,
+                           .span = span(rng.next()),
+                           .rules = w.rules()});
         while (!w.state.delayed().empty() && w.state.delayed().begin()->first <= w.now)
           log(PromoteRecord{.time_ns = w.now, .sequence = w.state.delayed().begin()->second, .span = span(rng.next())});
         if (pick(10) == 0) w.now += 25LL * 3600 * kSecond;
@@ -348,22 +426,30 @@ TEST(State, ARandomHistoryReplaysToTheSameStateFromEveryPrefix) {
 TEST(Record, EveryCutAndEveryUnknownTypeIsRefused) {
   for (const auto& [bytes, digest] : random_history(5, 60)) {
     ASSERT_TRUE(decode_group(bytes).has_value());
-    for (std::size_t cut = 1; cut < bytes.size(); ++cut) EXPECT_FALSE(decode_group(std::string_view(bytes).substr(0, cut)).has_value());
+    for (std::size_t cut = 1; cut < bytes.size(); ++cut)
+      EXPECT_FALSE(decode_group(std::string_view(bytes).substr(0, cut)).has_value());
   }
   const auto unknown = decode_group(std::string_view("\x02\xff\x01", 3));
   ASSERT_FALSE(unknown.has_value());
   EXPECT_NE(unknown.error().message.find("unknown type 255"), std::string::npos);
-  EXPECT_NE(decode_group(std::string_view("\x02\x01\x63", 3)).error().message.find("unknown version 99"), std::string::npos);
+  EXPECT_NE(decode_group(std::string_view("\x02\x01\x63", 3)).error().message.find("unknown version 99"),
+            std::string::npos);
 }
 
 TEST(Record, TheWorkedExampleOfTheFormatPageHoldsTrue) {
   std::string group;
-  append_record(PromoteRecord{.time_ns = 1'700'000'000'000'000'000, .sequence = 300, .span = span(0xb7ad6b7169203331U)}, group);
-  EXPECT_EQ(group, std::string("\x15\x08\x01\x80\x80\xd0\xe2\xc6\xbf\xce\x97\x2f\xac\x02\xb7\xad\x6b\x71\x69\x20\x33\x31", 22));
+  append_record(PromoteRecord{.time_ns = 1'700'000'000'000'000'000, .sequence = 300, .span = span(0xb7ad6b7169203331U)},
+                group);
+  EXPECT_EQ(group, std::string(
+                       "\x15\x08\x01\x80\x80\xd0\xe2\xc6\xbf\xce\x97\x2f\xac\x02\xb7\xad\x6b\x71\x69\x20\x33\x31", 22));
 }
 
 TEST(Record, AResultKeepsItsBytes) {
-  const TaskResult result{.status = Status::kFailed, .result_json = R"({"big":12345678901234567890})", .error = "no", .artifacts = {{"n", "u"}}, .completed_ns = 5};
+  const TaskResult result{.status = Status::kFailed,
+                          .result_json = R"({"big":12345678901234567890})",
+                          .error = "no",
+                          .artifacts = {{"n", "u"}},
+                          .completed_ns = 5};
   const auto back = decode_result(encode_result(result));
   ASSERT_TRUE(back.has_value());
   EXPECT_EQ(*back, result);

@@ -17,7 +17,8 @@ constexpr bool is_dash_place(std::size_t i) { return i == 8 || i == 13 || i == 1
 
 std::string to_string(const TaskId& id) {
   CHECK(id.sequence <= kSequenceMax && id.random <= kIdRandomMask && id.partition <= kPartitionMask);
-  const std::array<std::uint64_t, 2> halves{(id.sequence << 16) | (kVersion << 12) | id.partition, (kVariant << 62) | id.random};
+  const std::array<std::uint64_t, 2> halves{(id.sequence << 16) | (kVersion << 12) | id.partition,
+                                            (kVariant << 62) | id.random};
   std::string text(kTextBytes, '-');
   unsigned digit = 0;
   for (std::size_t i = 0; i < kTextBytes; ++i) {

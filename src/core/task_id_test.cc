@@ -11,20 +11,23 @@ TEST(TaskId, HasTheLayoutThatItsHeaderDraws) {
   const TaskId id{.sequence = 0x0123456789ab, .random = 0x123456789abcdef0, .partition = 0xcde};
   EXPECT_EQ(to_string(id), "01234567-89ab-8cde-9234-56789abcdef0");
   EXPECT_EQ(to_string(TaskId{}), "00000000-0000-8000-8000-000000000000");
-  EXPECT_EQ(to_string({.sequence = kSequenceMax, .random = kIdRandomMask, .partition = 0xfff}), "ffffffff-ffff-8fff-bfff-ffffffffffff");
+  EXPECT_EQ(to_string({.sequence = kSequenceMax, .random = kIdRandomMask, .partition = 0xfff}),
+            "ffffffff-ffff-8fff-bfff-ffffffffffff");
 }
 
 TEST(TaskId, ReadsBackWhatItWroteForAnyValue) {
   SeededRng rng(1);
   for (int i = 0; i < 10'000; ++i) {
-    const TaskId id{.sequence = rng.next() & kSequenceMax, .random = rng.next() & kIdRandomMask,
+    const TaskId id{.sequence = rng.next() & kSequenceMax,
+                    .random = rng.next() & kIdRandomMask,
                     .partition = static_cast<std::uint16_t>(rng.next() & 0xfff)};
     EXPECT_EQ(parse_task_id(to_string(id)), id);
   }
 }
 
 TEST(TaskId, IsTheSameInUpperCase) {
-  EXPECT_EQ(parse_task_id("01234567-89AB-8CDE-9234-56789ABCDEF0"), parse_task_id("01234567-89ab-8cde-9234-56789abcdef0"));
+  EXPECT_EQ(parse_task_id("01234567-89AB-8CDE-9234-56789ABCDEF0"),
+            parse_task_id("01234567-89ab-8cde-9234-56789abcdef0"));
 }
 
 TEST(TaskId, LaterTasksOfAPartitionSortBehindEarlierOnes) {
@@ -46,7 +49,8 @@ TEST(TaskId, OfAnotherVersionOrVariantIsNotOurs) {
 
 TEST(TaskId, ThatIsNotAUuidIsRefused) {
   const std::string good = "01234567-89ab-8cde-9234-56789abcdef0";
-  for (const std::string_view text : {"", "x", "0123456789ab8cde923456789abcdef0", "{01234567-89ab-8cde-9234-56789abcdef0}"}) {
+  for (const std::string_view text :
+       {"", "x", "0123456789ab8cde923456789abcdef0", "{01234567-89ab-8cde-9234-56789abcdef0}"}) {
     EXPECT_FALSE(parse_task_id(text).has_value()) << text;
   }
   EXPECT_FALSE(parse_task_id(good + "0").has_value());

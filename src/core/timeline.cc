@@ -39,8 +39,6 @@ std::vector<Event> Timeline::events() const {
   return kept;
 }
 
-std::uint32_t Timeline::dropped() const {
-  return added_ - static_cast<std::uint32_t>(first_.size() + last_.size());
-}
+std::uint32_t Timeline::dropped() const { return added_ - static_cast<std::uint32_t>(first_.size() + last_.size()); }
 
 }  // namespace codeq::core

@@ -17,26 +17,37 @@
 namespace codeq::core {
 
 enum class EventKind : std::uint8_t {
-  kCreate = 1, kDelayed, kQueued, kClaim, kRun, kHeartbeat, kAbandon, kNack, kSubmitResult, kLeaseExpired, kDeadLetter, kWebhook,
+  kCreate = 1,
+  kDelayed,
+  kQueued,
+  kClaim,
+  kRun,
+  kHeartbeat,
+  kAbandon,
+  kNack,
+  kSubmitResult,
+  kLeaseExpired,
+  kDeadLetter,
+  kWebhook,
 };
-enum class WaitCause : std::uint8_t { kReady = 1, kDelayed, kBackoff, kLeaseExpired };              // codeq.wait.cause
-enum class RunOutcome : std::uint8_t { kCompleted = 1, kFailed, kNack, kAbandoned };                // codeq.run.outcome
+enum class WaitCause : std::uint8_t { kReady = 1, kDelayed, kBackoff, kLeaseExpired };  // codeq.wait.cause
+enum class RunOutcome : std::uint8_t { kCompleted = 1, kFailed, kNack, kAbandoned };  // codeq.run.outcome
 
 struct Event {
   EventKind kind{};
-  std::uint8_t detail = 0;        // WaitCause on kQueued/kDelayed, RunOutcome on kRun, Status on kSubmitResult,
-                                  // 1 nack or 2 expiry on kDeadLetter, WebhookError on kWebhook
-  std::uint32_t attempt = 0;      // delivery of the task; on kWebhook the delivery attempt of the webhook
+  std::uint8_t detail = 0;  // WaitCause on kQueued/kDelayed, RunOutcome on kRun, Status on kSubmitResult,
+      // 1 nack or 2 expiry on kDeadLetter, WebhookError on kWebhook
+  std::uint32_t attempt = 0;  // delivery of the task; on kWebhook the delivery attempt of the webhook
   std::int64_t start_ns = 0;
-  std::int64_t end_ns = 0;        // 0 while the commit that ends it is under way
+  std::int64_t end_ns = 0;  // 0 while the commit that ends it is under way
   SpanId span{};
-  SpanId parent{};                // in the task's own trace
-  SpanContext request{};          // link: the caller's request span
-  SpanId previous_claim{};        // link, same trace: the claim of the attempt before
-  std::int64_t value = 0;         // lease, extension or delay in seconds; HTTP status of a webhook answer (0: none)
+  SpanId parent{};  // in the task's own trace
+  SpanContext request{};  // link: the caller's request span
+  SpanId previous_claim{};  // link, same trace: the claim of the attempt before
+  std::int64_t value = 0;  // lease, extension or delay in seconds; HTTP status of a webhook answer (0: none)
   std::shared_ptr<const std::string> worker{};  // shared with the lease that it names
   [[nodiscard]] std::string_view worker_text() const { return worker ? std::string_view(*worker) : std::string_view(); }
-  bool operator==(const Event& other) const;    // workers by their text: equal before and after a restart
+  bool operator==(const Event& other) const;  // workers by their text: equal before and after a restart
 };
 
 inline constexpr std::size_t kEventsPerTask = 64;
@@ -47,9 +58,10 @@ class Timeline {
   std::uint32_t add(Event event);
   // nullptr when that event was not kept.
   Event* find(std::uint32_t ordinal);
-  [[nodiscard]] std::vector<Event> events() const;   // kept ones, in order
+  [[nodiscard]] std::vector<Event> events() const;  // kept ones, in order
   [[nodiscard]] std::uint32_t dropped() const;
-  template <class F> void each(F&& f) const {
+  template <class F>
+  void each(F&& f) const {
     for (const auto& event : first_) f(event);
     // Ordinal n lives at n % kHalf, so the oldest of a full ring stands where the next one will go.
     const auto oldest = last_.size() < kHalf ? 0 : added_ % kHalf;
@@ -59,7 +71,7 @@ class Timeline {
  private:
   static constexpr std::size_t kHalf = kEventsPerTask / 2;
   std::vector<Event> first_;
-  std::vector<Event> last_;   // a ring of kEventsPerTask / 2, empty for nearly every task
+  std::vector<Event> last_;  // a ring of kEventsPerTask / 2, empty for nearly every task
   std::uint32_t added_ = 0;
 };
 

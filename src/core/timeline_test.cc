@@ -47,9 +47,7 @@ TEST(Timeline, FindsAKeptEventByItsOrdinalAndNoOther) {
       const bool kept = n < count && (n < 32 || n + 32 >= count);
       auto* event = timeline.find(n);
       ASSERT_EQ(event != nullptr, kept) << n << " of " << count;
-      if (kept) {
-        EXPECT_EQ(event->start_ns, n);
-      }
+      if (kept) { EXPECT_EQ(event->start_ns, n); }
     }
   }
 }

@@ -37,7 +37,8 @@ constexpr bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >
 
 constexpr bool valid_key_part(std::string_view part, std::size_t bytes_max) {
   return !part.empty() && part.size() <= bytes_max && is_lower_or_digit(part.front()) &&
-         std::ranges::all_of(part, [](char c) { return is_lower_or_digit(c) || c == '_' || c == '-' || c == '*' || c == '/'; });
+         std::ranges::all_of(
+             part, [](char c) { return is_lower_or_digit(c) || c == '_' || c == '-' || c == '*' || c == '/'; });
 }
 
 // Level 2 lets a key begin with a digit and lets '@' stand anywhere after that. Of the latter we take the form that both
@@ -61,7 +62,8 @@ constexpr bool is_token_char(char c) {
 }
 constexpr bool is_token(std::string_view text) { return !text.empty() && std::ranges::all_of(text, is_token_char); }
 constexpr bool is_baggage_value(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\'; });
+  return std::ranges::all_of(
+      text, [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != ',' && c != ';' && c != '\\'; });
 }
 
 bool valid_baggage_member(std::string_view member) {
@@ -117,7 +119,8 @@ void append_traceparent(const SpanContext& context, std::string& out) {
   *end++ = '-';
   end = write_hex(context.span_id.bytes, end);
   *end++ = '-';
-  const std::array<std::uint8_t, 1> flags{static_cast<std::uint8_t>(context.flags & (kFlagSampled | kFlagRandomTraceId))};
+  const std::array<std::uint8_t, 1> flags{
+      static_cast<std::uint8_t>(context.flags & (kFlagSampled | kFlagRandomTraceId))};
   write_hex(flags, end);
   out.append(text.data(), text.size());
 }

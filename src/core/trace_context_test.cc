@@ -72,7 +72,8 @@ TEST(Traceparent, OfVersion00HasExactly55Bytes) {
 
 TEST(Traceparent, OfAHigherVersionIsReadByItsFirst55BytesAndWrittenAsVersion00) {
   const auto future = parent("cc", kTrace, kSpan, "01");
-  for (const auto& text : {future, future + "-", future + "-what-the-future-will-be-like", parent("01", kTrace, kSpan, "01")}) {
+  for (const auto& text :
+       {future, future + "-", future + "-what-the-future-will-be-like", parent("01", kTrace, kSpan, "01")}) {
     const auto context = parse_traceparent(text);
     ASSERT_TRUE(context.has_value()) << text;
     EXPECT_EQ(format_traceparent(*context), kParent);
@@ -89,12 +90,12 @@ TEST(Traceparent, OfVersionFfIsIllegal) {
 TEST(Traceparent, WithAnyFieldOfAWrongLengthIsIllegal) {
   const std::string trace(kTrace);
   const std::string span(kSpan);
-  for (const auto& text : {parent("000", trace, span, "01"), parent("0000", trace, span, "01"), parent("0", trace, span, "01"),
-                           parent("", trace, span, "01"), parent("00", trace + "0", span, "01"),
-                           parent("00", trace.substr(1), span, "01"), parent("00", "", span, "01"),
-                           parent("00", trace, span + "0", "01"), parent("00", trace, span.substr(1), "01"),
-                           parent("00", trace, span, "001"), parent("00", trace, span, "1"), parent("00", trace, span, ""),
-                           std::string("00"), std::string()}) {
+  for (const auto& text :
+       {parent("000", trace, span, "01"), parent("0000", trace, span, "01"), parent("0", trace, span, "01"),
+        parent("", trace, span, "01"), parent("00", trace + "0", span, "01"), parent("00", trace.substr(1), span, "01"),
+        parent("00", "", span, "01"), parent("00", trace, span + "0", "01"), parent("00", trace, span.substr(1), "01"),
+        parent("00", trace, span, "001"), parent("00", trace, span, "1"), parent("00", trace, span, ""),
+        std::string("00"), std::string()}) {
     EXPECT_FALSE(parse_traceparent(text).has_value()) << text;
   }
 }
@@ -116,7 +117,8 @@ TEST(Traceparent, WithAnAllZeroIdIsIllegal) {
 }
 
 TEST(Traceparent, KeepsTheSampledAndTheRandomBitAndClearsTheReservedOnes) {
-  for (const auto& [sent, kept] : {std::pair{"00", 0}, {"01", 1}, {"02", 2}, {"03", 3}, {"ff", 3}, {"fc", 0}, {"09", 1}}) {
+  for (const auto& [sent, kept] :
+       {std::pair{"00", 0}, {"01", 1}, {"02", 2}, {"03", 3}, {"ff", 3}, {"fc", 0}, {"09", 1}}) {
     for (const auto* version : {"00", "cc"}) {
       const auto context = parse_traceparent(parent(version, kTrace, kSpan, sent));
       ASSERT_TRUE(context.has_value());
@@ -137,7 +139,8 @@ TEST(TraceIds, AreReadOnlyAsLowerCaseHexOfTheRightLengthThatIsNotZero) {
 }
 
 TEST(Tracestate, TravelsByteForByteWithSpacesTabsAndOrder) {
-  for (const std::string_view line : {"foo=1,bar=2", "bar=2,foo=1", "foo=1 \t , \t bar=2, \t baz=3", "foo=1\t \t,\t \tbar=2,\t \tbaz=3"}) {
+  for (const std::string_view line :
+       {"foo=1,bar=2", "bar=2,foo=1", "foo=1 \t , \t bar=2, \t baz=3", "foo=1\t \t,\t \tbar=2,\t \tbaz=3"}) {
     EXPECT_EQ(kept_state({line}), line);
   }
 }
@@ -147,7 +150,8 @@ TEST(Tracestate, OfSeveralLinesIsOneListInTheirOrder) {
 }
 
 TEST(Tracestate, AroundALineSpacesBelongToTheHeaderAndNotToTheList) {
-  for (const std::string_view line : {" foo=1", "\tfoo=1", "foo=1 ", "foo=1\t", "\t foo=1 \t"}) EXPECT_EQ(kept_state({line}), "foo=1");
+  for (const std::string_view line : {" foo=1", "\tfoo=1", "foo=1 ", "foo=1\t", "\t foo=1 \t"})
+    EXPECT_EQ(kept_state({line}), "foo=1");
 }
 
 TEST(Tracestate, EmptyMembersAreLegalAndEmptyLinesAddNothing) {
@@ -180,7 +184,8 @@ TEST(Tracestate, TakesEveryLegalCharacter) {
 }
 
 TEST(Tracestate, WithAnIllegalKeyIsDroppedAsAWhole) {
-  for (const std::string_view line : {"foo =1", "FOO=1", "foo.bar=1", "foo\t=1", "=1", "_foo=1", "-foo=1", "f\xc3\xb6=1", "foo", "foo,bar=1"}) {
+  for (const std::string_view line :
+       {"foo =1", "FOO=1", "foo.bar=1", "foo\t=1", "=1", "_foo=1", "-foo=1", "f\xc3\xb6=1", "foo", "foo,bar=1"}) {
     EXPECT_EQ(kept_state({line}), "") << line;
     EXPECT_EQ(kept_state({"ok=1", line}), "") << line;
   }
@@ -208,7 +213,8 @@ TEST(Tracestate, KeysEndAt256AndTenantsAt241AndSystemsAt14) {
 }
 
 TEST(Tracestate, WithAnIllegalValueIsDropped) {
-  for (const std::string_view line : {"foo=bar=baz", "foo=,bar=3", "foo= ,bar=3", "foo=a\x7f", "foo=a\tb", "foo=\xc3\xb6", "foo=\x01"}) {
+  for (const std::string_view line :
+       {"foo=bar=baz", "foo=,bar=3", "foo= ,bar=3", "foo=a\x7f", "foo=a\tb", "foo=\xc3\xb6", "foo=\x01"}) {
     EXPECT_EQ(kept_state({line}), "") << line;
   }
   EXPECT_NE(kept_state({"foo=" + std::string(256, 'x')}), "");
@@ -231,8 +237,9 @@ TEST(Tracestate, BeyondOurOwnBoundIsDroppedInOneLineOrInMany) {
 
 TEST(Baggage, TravelsByteForByteWithPropertiesSpacesAndPercentSigns) {
   for (const std::string_view line :
-       {"userId=alice", "userId=Am%C3%A9lie,serverNode=DF%2028,isProduction=false", "key1=value1;property1;property2, key2 = value2, key3=value3; propertyKey=propertyValue",
-        "empty=", "a=b=c", "!#$%&'*+-.^_`|~09azAZ=()/:<=>?@[]{}"}) {
+       {"userId=alice", "userId=Am%C3%A9lie,serverNode=DF%2028,isProduction=false",
+        "key1=value1;property1;property2, key2 = value2, key3=value3; propertyKey=propertyValue", "empty=", "a=b=c",
+        "!#$%&'*+-.^_`|~09azAZ=()/:<=>?@[]{}"}) {
     EXPECT_EQ(receive({kParent}, {}, {line}).baggage, line);
     EXPECT_EQ(receive({}, {}, {line}).baggage, line) << "it does not depend on a trace";
   }
@@ -243,8 +250,9 @@ TEST(Baggage, OfSeveralLinesIsOneList) {
 }
 
 TEST(Baggage, ThatIsIllegalIsDroppedAlone) {
-  for (const std::string_view line : {"a", "=1", "a b=1", "a=1 2", "a=\"1\"", "a=1\\2", "a=1;", "a=1;;p", "a=1;=2", "a=1;p q", "a=1,,b=2", "a=1,",
-                                      "a=\xc3\xa9", "\xc3\xa9=1", "a=1\x01", "a@b=1", "a=1;p=x y"}) {
+  for (const std::string_view line :
+       {"a", "=1", "a b=1", "a=1 2", "a=\"1\"", "a=1\\2", "a=1;", "a=1;;p", "a=1;=2", "a=1;p q", "a=1,,b=2", "a=1,",
+        "a=\xc3\xa9", "\xc3\xa9=1", "a=1\x01", "a@b=1", "a=1;p=x y"}) {
     const auto context = receive({kParent}, {"foo=1"}, {line});
     EXPECT_EQ(context.baggage, "") << line;
     EXPECT_EQ(context.tracestate, "foo=1");

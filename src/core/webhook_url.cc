@@ -17,12 +17,13 @@ bool port_ok(std::string_view port) {
 
 bool host_ok(std::string_view host) {
   return !host.empty() && host.size() <= 253 && std::all_of(host.begin(), host.end(), [](unsigned char c) {
-           return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
-         });
+    return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
+  });
 }
 
 bool bracketed_ok(std::string_view host) {
-  return host.size() >= 2 && std::all_of(host.begin(), host.end(), [](unsigned char c) { return std::isxdigit(c) != 0 || c == ':' || c == '.'; });
+  return host.size() >= 2 && std::all_of(host.begin(), host.end(),
+                                         [](unsigned char c) { return std::isxdigit(c) != 0 || c == ':' || c == '.'; });
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ std::optional<std::string> webhook_host(std::string_view url) {
   const auto scheme_end = url.find("://");
   if (scheme_end == std::string_view::npos) return std::nullopt;
   std::string scheme(url.substr(0, scheme_end));
-  std::transform(scheme.begin(), scheme.end(), scheme.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (scheme != "http" && scheme != "https") return std::nullopt;
   const auto rest = url.substr(scheme_end + 3);
   const auto authority = rest.substr(0, rest.find_first_of("/?#\\"));
@@ -57,7 +59,8 @@ std::optional<std::string> webhook_host(std::string_view url) {
   if (!port_ok(port)) return std::nullopt;
   std::string out(host);
   if (!port.empty()) out.append(":").append(port);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return out;
 }
 

@@ -177,12 +177,13 @@ TEST_P(EveryLog, IsReplayedOnce) {
 }
 
 using Durability = LocalLogOptions::Durability;
-INSTANTIATE_TEST_SUITE_P(Log, EveryLog,
-                         ::testing::Values(Kind{"memory", [] { return std::make_unique<MemoryPlace>(); }},
-                                           Kind{"localSync", [] { return std::make_unique<LocalPlace>(Durability::kSync); }},
-                                           Kind{"localInterval", [] { return std::make_unique<LocalPlace>(Durability::kInterval); }},
-                                           Kind{"localNone", [] { return std::make_unique<LocalPlace>(Durability::kNone); }}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Log, EveryLog,
+    ::testing::Values(Kind{"memory", [] { return std::make_unique<MemoryPlace>(); }},
+                      Kind{"localSync", [] { return std::make_unique<LocalPlace>(Durability::kSync); }},
+                      Kind{"localInterval", [] { return std::make_unique<LocalPlace>(Durability::kInterval); }},
+                      Kind{"localNone", [] { return std::make_unique<LocalPlace>(Durability::kNone); }}),
+    [](const auto& test) { return test.param.name; });
 
 TEST(MemoryLog, FailsTheAppendItWasToldToAndTheNextLogGoesOnWithTheRest) {
   auto disk = std::make_shared<MemoryDisk>();

@@ -15,10 +15,23 @@
 
 namespace codeq::observe {
 
-enum class Scope : std::uint8_t { kScheduler, kRepository, kResults, kNotifier, kResultCallback, kHttp };  // codeq/<name>
-inline constexpr std::array<std::string_view, 6> kScopeNames = {"codeq/scheduler", "codeq/repository", "codeq/results",
-                                                                "codeq/notifier", "codeq/result_callback", "codeq/http"};
-enum class SpanKind : std::uint8_t { kInternal = 1, kServer = 2, kClient = 3, kProducer = 4, kConsumer = 5 };  // OTLP values
+enum class Scope : std::uint8_t {
+  kScheduler,
+  kRepository,
+  kResults,
+  kNotifier,
+  kResultCallback,
+  kHttp
+};  // codeq/<name>
+inline constexpr std::array<std::string_view, 6> kScopeNames = {
+    "codeq/scheduler", "codeq/repository", "codeq/results", "codeq/notifier", "codeq/result_callback", "codeq/http"};
+enum class SpanKind : std::uint8_t {
+  kInternal = 1,
+  kServer = 2,
+  kClient = 3,
+  kProducer = 4,
+  kConsumer = 5
+};  // OTLP values
 
 struct Attribute {
   std::string_view key;
@@ -59,7 +72,9 @@ struct Span {
   }
 };
 
-struct TracerStats { std::uint64_t recorded = 0, exported = 0, dropped = 0; };
+struct TracerStats {
+  std::uint64_t recorded = 0, exported = 0, dropped = 0;
+};
 
 class Tracer {
  public:

@@ -17,7 +17,8 @@ using Digest = std::array<unsigned char, 32>;
 
 constexpr std::array<std::string_view, 6> kWorkerScopes{"codeq:claim", "codeq:heartbeat", "codeq:abandon",
                                                         "codeq:nack",  "codeq:result",    "codeq:subscribe"};
-constexpr std::array<std::string_view, 5> kTenantClaims{"tid", "tenantId", "tenant_id", "organizationId", "organization_id"};
+constexpr std::array<std::string_view, 5> kTenantClaims{"tid", "tenantId", "tenant_id", "organizationId",
+                                                        "organization_id"};
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
@@ -44,7 +45,8 @@ class Sha256 {
  public:
   static Digest of(std::string_view text) {
     static EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-    thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+    thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                                       EVP_MD_CTX_free);
     Digest digest{};
     if (algorithm == nullptr || context == nullptr || EVP_DigestInit_ex2(context.get(), algorithm, nullptr) != 1 ||
         EVP_DigestUpdate(context.get(), text.data(), text.size()) != 1 ||
@@ -350,7 +352,8 @@ class TokenAuthenticator final : public Authenticator {
 bool Principal::has_scope(std::string_view scope) const { return std::ranges::find(scopes, scope) != scopes.end(); }
 
 bool Principal::may_handle(std::string_view command) const {
-  return std::ranges::any_of(event_types, [&](const std::string& type) { return type == "*" || same_word(type, command); });
+  return std::ranges::any_of(event_types,
+                             [&](const std::string& type) { return type == "*" || same_word(type, command); });
 }
 
 bool Principal::any_event_type() const { return std::ranges::find(event_types, "*") != event_types.end(); }

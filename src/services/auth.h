@@ -30,7 +30,8 @@ class Authenticator {
   virtual ~Authenticator() = default;
   // `header`: the Authorization header's value, empty if absent.
   [[nodiscard]] virtual Result<Principal> producer(std::string_view header) const = 0;
-  [[nodiscard]] virtual Result<Principal> worker(std::string_view header) const = 0;  // also checks event types and scopes present
+  [[nodiscard]] virtual Result<Principal> worker(
+      std::string_view header) const = 0;  // also checks event types and scopes present
   [[nodiscard]] virtual Result<Principal> any(std::string_view header) const = 0;
 };
 

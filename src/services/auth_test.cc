@@ -6,7 +6,8 @@ namespace codeq::services {
 namespace {
 
 constexpr const char* kProducer = R"({"token":"p","subject":"alice","raw":{"tenantId":"acme"}})";
-constexpr const char* kWorker = R"({"token":"w","subject":"worker-1","scopes":["codeq:claim"],"eventTypes":["EMAIL"],"raw":{"tenantId":"acme"}})";
+constexpr const char* kWorker =
+    R"({"token":"w","subject":"worker-1","scopes":["codeq:claim"],"eventTypes":["EMAIL"],"raw":{"tenantId":"acme"}})";
 
 std::unique_ptr<Authenticator> make(std::string producer, std::string worker, bool producer_as_worker = false) {
   auto made = make_authenticator({.producer_type = producer.empty() ? "" : "static",
@@ -27,7 +28,9 @@ std::string refused(const std::string& type, const std::string& config) {
 // "subject@tenant", or "code: text" of the refusal.
 std::string said(const Result<Principal>& who) {
   if (who) return who->subject + "@" + who->tenant;
-  const char* code = who.error().code == Code::kUnauthenticated ? "401" : who.error().code == Code::kForbidden ? "403" : "500";
+  const char* code = who.error().code == Code::kUnauthenticated ? "401"
+                     : who.error().code == Code::kForbidden     ? "403"
+                                                                : "500";
   return std::string(code) + ": " + who.error().message;
 }
 
@@ -44,7 +47,8 @@ TEST(Auth, TheHeaderIsReadAsTheReferenceReadsIt) {
 
 TEST(Auth, OnlyTheVeryTokenIsAccepted) {
   const auto auth = make(kProducer, kWorker);
-  for (const char* bad : {"Bearer P", "Bearer pp", "Bearer w", "Bearer p p"}) EXPECT_EQ(said(auth->producer(bad)), "401: invalid token") << bad;
+  for (const char* bad : {"Bearer P", "Bearer pp", "Bearer w", "Bearer p p"})
+    EXPECT_EQ(said(auth->producer(bad)), "401: invalid token") << bad;
   EXPECT_EQ(said(auth->worker("Bearer w")), "worker-1@acme");
   EXPECT_EQ(said(auth->worker("Bearer p")), "401: invalid token");
 }
@@ -98,7 +102,8 @@ TEST(Auth, AnyTriesTheWorkerThenTheProducerAndSaysOneThing) {
   // Without scopes is enough for reading, without event types is not.
   EXPECT_EQ(said(make("", R"({"token":"w","eventTypes":["A"]})")->any("Bearer w")), "static@static");
   EXPECT_EQ(said(make("", R"({"token":"w","scopes":["A"]})")->any("Bearer w")), "401: invalid token");
-  EXPECT_EQ(said(make("", R"({"token":"w","eventTypes":["A"],"raw":{"tid":""}})")->any("Bearer w")), "403: invalid tenant claims");
+  EXPECT_EQ(said(make("", R"({"token":"w","eventTypes":["A"],"raw":{"tid":""}})")->any("Bearer w")),
+            "403: invalid tenant claims");
 }
 
 TEST(Auth, AdminIsAScopeOrARoleOfTheToken) {
@@ -122,8 +127,9 @@ TEST(Auth, Q5G46NothingButTheTokenGrantsARole) {
 }
 
 TEST(Auth, AWorkerIsNeverAdmin) {
-  const auto auth = make(R"({"token":"p","subject":"alice","raw":{"role":"ADMIN"}})",
-                         R"({"token":"w","subject":"bob","scopes":["codeq:admin"],"eventTypes":["*"],"raw":{"role":"ADMIN"}})", true);
+  const auto auth =
+      make(R"({"token":"p","subject":"alice","raw":{"role":"ADMIN"}})",
+           R"({"token":"w","subject":"bob","scopes":["codeq:admin"],"eventTypes":["*"],"raw":{"role":"ADMIN"}})", true);
   EXPECT_FALSE(auth->worker("Bearer w")->admin);
   EXPECT_FALSE(auth->any("Bearer w")->admin);
   EXPECT_FALSE(auth->worker("Bearer p")->admin);
@@ -135,7 +141,8 @@ TEST(Auth, AProducerStandsInForAWorkerOnlyWhereAllowed) {
   const auto auth = make(kProducer, kWorker, true);
   const auto who = auth->worker("Bearer p");
   ASSERT_EQ(said(who), "alice@acme");
-  for (const char* scope : {"codeq:claim", "codeq:heartbeat", "codeq:abandon", "codeq:nack", "codeq:result", "codeq:subscribe"}) {
+  for (const char* scope :
+       {"codeq:claim", "codeq:heartbeat", "codeq:abandon", "codeq:nack", "codeq:result", "codeq:subscribe"}) {
     EXPECT_TRUE(who->has_scope(scope)) << scope;
   }
   EXPECT_FALSE(who->has_scope("codeq:admin"));
@@ -148,7 +155,8 @@ TEST(Auth, WhenBothRefuseTheWorkersWordsAreUsed) {
   const auto auth = make(kProducer, R"({"token":"w"})", true);
   EXPECT_EQ(said(auth->worker("Bearer w")), "401: missing eventTypes");
   // The same token for both: the worker's lack of event types is made good by the producer.
-  EXPECT_EQ(said(make(R"({"token":"w","subject":"alice"})", R"({"token":"w"})", true)->worker("Bearer w")), "alice@alice");
+  EXPECT_EQ(said(make(R"({"token":"w","subject":"alice"})", R"({"token":"w"})", true)->worker("Bearer w")),
+            "alice@alice");
 }
 
 TEST(Auth, Q26WithoutATenantClaimTwoSubjectsAreTwoTenantsAndWithOneTheyMeet) {
@@ -177,8 +185,10 @@ TEST(Auth, AWrongStaticConfigurationIsRefusedAtTheStart) {
   EXPECT_EQ(refused("static", "{"), "static auth: invalid config: not valid JSON");
   EXPECT_EQ(refused("static", "7"), "static auth: invalid config: a string or an object is expected");
   EXPECT_EQ(refused("static", R"({"token":7})"), "static auth: invalid config: `token` is not a string");
-  EXPECT_EQ(refused("static", R"({"token":"t","scopes":"a"})"), "static auth: invalid config: `scopes` is not a list of strings");
-  EXPECT_EQ(refused("static", R"({"token":"t","eventTypes":[1]})"), "static auth: invalid config: `eventTypes` is not a list of strings");
+  EXPECT_EQ(refused("static", R"({"token":"t","scopes":"a"})"),
+            "static auth: invalid config: `scopes` is not a list of strings");
+  EXPECT_EQ(refused("static", R"({"token":"t","eventTypes":[1]})"),
+            "static auth: invalid config: `eventTypes` is not a list of strings");
   EXPECT_EQ(refused("static", R"({"token":"t","raw":[]})"), "static auth: invalid config: `raw` is not an object");
   EXPECT_EQ(refused("static", R"({"token":"t","scope":[]})"), "static auth: invalid config: unknown key `scope`");
   EXPECT_EQ(refused("ldap", "{}"), "unknown auth provider type: ldap");
@@ -188,13 +198,15 @@ TEST(Auth, AWrongStaticConfigurationIsRefusedAtTheStart) {
 TEST(Auth, MultiAsksOneAfterTheOther) {
   const auto auth = make_authenticator(
       {.producer_type = "multi",
-       .producer_config = R"({"providers":[{"type":"static","config":{"token":"a","subject":"alice"}},{"type":"static","config":"b"}]})",
+       .producer_config =
+           R"({"providers":[{"type":"static","config":{"token":"a","subject":"alice"}},{"type":"static","config":"b"}]})",
        .worker_type = "",
        .worker_config = ""});
   ASSERT_TRUE(auth);
   EXPECT_EQ(said((*auth)->producer("Bearer a")), "alice@alice");
   EXPECT_EQ(said((*auth)->producer("Bearer b")), "static@static");
-  EXPECT_EQ(said((*auth)->producer("Bearer c")), "401: multi auth: token rejected by every provider: invalid token\ninvalid token");
+  EXPECT_EQ(said((*auth)->producer("Bearer c")),
+            "401: multi auth: token rejected by every provider: invalid token\ninvalid token");
 }
 
 TEST(Auth, AWrongMultiConfigurationIsRefusedAtTheStart) {
@@ -205,8 +217,10 @@ TEST(Auth, AWrongMultiConfigurationIsRefusedAtTheStart) {
   EXPECT_EQ(refused("multi", "{}"), count);
   EXPECT_EQ(refused("multi", R"({"providers":[)" + one + "]}"), count);
   EXPECT_EQ(refused("multi", R"({"providers":[)" + one + "," + one + "," + one + "," + one + "," + one + "]}"), count);
-  EXPECT_EQ(refused("multi", R"({"providers":[)" + one + R"(,{"type":"multi"}]})"), "multi auth: provider 2 has an invalid type");
-  EXPECT_EQ(refused("multi", R"({"providers":[)" + one + R"(,{"type":" "}]})"), "multi auth: provider 2 has an invalid type");
+  EXPECT_EQ(refused("multi", R"({"providers":[)" + one + R"(,{"type":"multi"}]})"),
+            "multi auth: provider 2 has an invalid type");
+  EXPECT_EQ(refused("multi", R"({"providers":[)" + one + R"(,{"type":" "}]})"),
+            "multi auth: provider 2 has an invalid type");
   EXPECT_EQ(refused("multi", R"({"providers":[)" + one + ",7]}"), "multi auth: provider 2 has an invalid type");
   EXPECT_EQ(refused("multi", R"({"providers":[)" + one + R"(,{"type":"static"}]})"),
             "multi auth: configure provider 2: static auth: missing config");

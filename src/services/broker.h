@@ -25,18 +25,18 @@ using Done = std::move_only_function<void(Result<T>)>;
 struct Caller {
   std::string tenant;
   std::string subject;                 // the worker's identity on owner calls
-  core::SpanContext request;           // the request's SERVER span; with tracing off the received context, or invalid
-  std::int64_t received_steady_ns = 0; // Clock::steady_ns when the request's head was read
+  core::SpanContext request;  // the request's SERVER span; with tracing off the received context, or invalid
+  std::int64_t received_steady_ns = 0;  // Clock::steady_ns when the request's head was read
 };
 
 struct TaskSnapshot {
   std::shared_ptr<const core::TaskInfo> info;
-  std::shared_ptr<const std::string> payload;   // the JSON text as submitted
+  std::shared_ptr<const std::string> payload;  // the JSON text as submitted
   core::Status status{};
   core::Place place{};
-  std::shared_ptr<const std::string> worker;    // null unless leased
+  std::shared_ptr<const std::string> worker;  // null unless leased
   std::int64_t lease_until_ns = 0;
-  std::uint64_t lease_token = 0;                // 0 unless leased
+  std::uint64_t lease_token = 0;  // 0 unless leased
   std::uint32_t attempts = 0;
   std::string error;
   bool has_result = false;
@@ -47,36 +47,39 @@ struct TaskSnapshot {
 
 struct CreateTask {
   std::string command;
-  std::string payload;                          // valid JSON, byte for byte as sent
-  std::int64_t priority = 0;                    // clamped to 0..9
+  std::string payload;  // valid JSON, byte for byte as sent
+  std::int64_t priority = 0;  // clamped to 0..9
   std::string webhook;
-  std::int64_t max_attempts = 0;                // <= 0: the default
-  std::string idempotency_key;                  // empty: none
-  std::optional<std::int64_t> run_at_ns;        // wins over delay
-  std::int64_t delay_ms = 0;                    // >= 0
+  std::int64_t max_attempts = 0;  // <= 0: the default
+  std::string idempotency_key;  // empty: none
+  std::optional<std::int64_t> run_at_ns;  // wins over delay
+  std::int64_t delay_ms = 0;  // >= 0
   // The context to continue: with tracing on `Caller::request` is the parent and this gives tracestate and baggage;
   // with tracing off it is kept as it is.
   core::TraceContext incoming;
 };
 
 struct ClaimTasks {
-  std::vector<std::string> commands;            // in order of preference; empty: any command of the tenant
+  std::vector<std::string> commands;  // in order of preference; empty: any command of the tenant
   std::uint32_t count = 1;
-  std::int64_t lease_seconds = 0;               // <= 0: the default
-  std::int64_t wait_ms = 0;                     // 0: do not wait
+  std::int64_t lease_seconds = 0;  // <= 0: the default
+  std::int64_t wait_ms = 0;  // 0: do not wait
 };
 
 struct OwnerCall {
-  std::string task_id;                          // as it stood in the path; not ours: kNotFound
-  std::optional<std::uint64_t> lease_token;     // must match where sent
+  std::string task_id;  // as it stood in the path; not ours: kNotFound
+  std::optional<std::uint64_t> lease_token;  // must match where sent
 };
-struct NackOutcome { std::int64_t delay_seconds = 0; bool dead = false; };
+struct NackOutcome {
+  std::int64_t delay_seconds = 0;
+  bool dead = false;
+};
 
 struct SubmitResult {
   std::string task_id;
   std::optional<std::uint64_t> lease_token;
-  std::string status;                           // as sent; COMPLETED or FAILED
-  std::optional<std::string> result_json;       // an object's bytes as sent
+  std::string status;  // as sent; COMPLETED or FAILED
+  std::optional<std::string> result_json;  // an object's bytes as sent
   std::string error;
   std::vector<core::Artifact> artifacts;
 };
@@ -84,7 +87,10 @@ struct ResultSnapshot {
   core::TaskId task;
   std::shared_ptr<const core::TaskResult> result;
 };
-struct TaskAndResult { TaskSnapshot task; ResultSnapshot result; };
+struct TaskAndResult {
+  TaskSnapshot task;
+  ResultSnapshot result;
+};
 
 struct TimelineSnapshot {
   TaskSnapshot task;
@@ -98,13 +104,16 @@ struct DeliverySnapshot {
   std::uint64_t id = 0;
   std::shared_ptr<const core::TaskInfo> info;
   DeliveryState state{};
-  std::uint32_t attempts = 0;                   // made so far in this round
-  std::int64_t next_attempt_ns = 0;             // 0 unless pending
-  int last_http_status = 0;                     // 0: no answer
-  std::string last_error;                       // a short class such as "timeout", never an URL
+  std::uint32_t attempts = 0;  // made so far in this round
+  std::int64_t next_attempt_ns = 0;  // 0 unless pending
+  int last_http_status = 0;  // 0: no answer
+  std::string last_error;  // a short class such as "timeout", never an URL
 };
 
-struct QueueDepth { std::string command; std::uint64_t ready = 0, delayed = 0, in_progress = 0, dead = 0; };
+struct QueueDepth {
+  std::string command;
+  std::uint64_t ready = 0, delayed = 0, in_progress = 0, dead = 0;
+};
 
 // Names a parked call, so that its caller can go away.
 using CallId = std::uint64_t;
@@ -129,13 +138,14 @@ class Broker {
   // per item: kTaskNotFound, kNotOwner, kNotInProgress, kLeaseLost, kInvalidStatus, kResultRequired, kErrorRequired
   virtual void submit(Caller, std::vector<SubmitResult>, Done<std::vector<Result<ResultSnapshot>>>) = 0;
 
-  virtual void get_task(Caller, std::string task_id, Done<TaskSnapshot>) = 0;                           // kNotFound
-  virtual CallId get_result(Caller, std::string task_id, std::int64_t wait_ms, Done<TaskAndResult>) = 0; // kTaskNotFound, kResultNotFound
-  virtual void get_timeline(Caller, std::string task_id, Done<TimelineSnapshot>) = 0;                   // kNotFound
+  virtual void get_task(Caller, std::string task_id, Done<TaskSnapshot>) = 0;  // kNotFound
+  virtual CallId get_result(Caller, std::string task_id, std::int64_t wait_ms,
+                            Done<TaskAndResult>) = 0;  // kTaskNotFound, kResultNotFound
+  virtual void get_timeline(Caller, std::string task_id, Done<TimelineSnapshot>) = 0;  // kNotFound
 
   // At most `limit`, ordered by id, after `after`.
   virtual void list_deliveries(Caller, std::uint64_t after, std::size_t limit, Done<std::vector<DeliverySnapshot>>) = 0;
-  virtual void replay_delivery(Caller, std::uint64_t id, Done<DeliverySnapshot>) = 0;                   // kNotFound
+  virtual void replay_delivery(Caller, std::uint64_t id, Done<DeliverySnapshot>) = 0;  // kNotFound
 
   virtual void queue_depths(Done<std::vector<QueueDepth>>) = 0;  // over all tenants, for the metrics
 

@@ -11,7 +11,8 @@ namespace codeq::services {
 void Group::append(Group&& next) {
   records += next.records;
   upto = std::max(upto, next.upto);
-  answers.insert(answers.end(), std::make_move_iterator(next.answers.begin()), std::make_move_iterator(next.answers.end()));
+  answers.insert(answers.end(), std::make_move_iterator(next.answers.begin()),
+                 std::make_move_iterator(next.answers.end()));
   spans.insert(spans.end(), std::make_move_iterator(next.spans.begin()), std::make_move_iterator(next.spans.end()));
 }
 
@@ -23,10 +24,13 @@ Committer::~Committer() { stop(); }
 void Committer::offer(Group&& group) {
   std::unique_lock lock(mutex_);
   taken_.wait(lock, [&] {
-    return slot_.empty() || (slot_.records.size() + group.records.size() <= kSlotBytesMax && slot_.answers.size() < kSlotAnswersMax);
+    return slot_.empty() ||
+           (slot_.records.size() + group.records.size() <= kSlotBytesMax && slot_.answers.size() < kSlotAnswersMax);
   });
-  if (slot_.empty()) slot_ = std::move(group);
-  else slot_.append(std::move(group));
+  if (slot_.empty())
+    slot_ = std::move(group);
+  else
+    slot_.append(std::move(group));
   lock.unlock();
   offered_.notify_one();
 }
@@ -80,7 +84,8 @@ void Committer::run() {
     observe::Span span;
     for (auto& draft : group.spans) {
       if (draft.replay) {
-        to_replay_span(*draft.info, draft.context, draft.event.parent, draft.tracestate, draft.event.start_ns, durable_ns, span);
+        to_replay_span(*draft.info, draft.context, draft.event.parent, draft.tracestate, draft.event.start_ns,
+                       durable_ns, span);
       } else {
         to_span(*draft.info, draft.event, span);
         if (span.end_ns == 0) span.end_ns = std::max(durable_ns, span.start_ns);

@@ -41,9 +41,14 @@ struct Group {
   void append(Group&& next);
 };
 
-struct Durable { std::uint64_t upto = 0; std::int64_t time_ns = 0; };
+struct Durable {
+  std::uint64_t upto = 0;
+  std::int64_t time_ns = 0;
+};
 
-struct CommitStats { std::uint64_t groups = 0, bytes = 0; };
+struct CommitStats {
+  std::uint64_t groups = 0, bytes = 0;
+};
 
 class Committer {
  public:

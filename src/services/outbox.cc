@@ -25,8 +25,10 @@ std::vector<std::uint64_t> Outbox::start(std::int64_t now_ns) {
     const auto delivery = due_.begin()->second;
     due_.erase(due_.begin());
     auto& host = hosts_[host_of_.at(delivery)];
-    if (host.under_way < limits_.per_host && host.waiting.empty()) begin(host, delivery);
-    else host.waiting.push_back(delivery);
+    if (host.under_way < limits_.per_host && host.waiting.empty())
+      begin(host, delivery);
+    else
+      host.waiting.push_back(delivery);
   }
   return started;
 }
@@ -37,8 +39,10 @@ void Outbox::finished(std::uint64_t delivery) {
   const auto it = hosts_.find(name.mapped());
   --it->second.under_way;
   --under_way_;
-  if (!it->second.waiting.empty()) freed_.push_back(name.mapped());
-  else if (it->second.under_way == 0) hosts_.erase(it);
+  if (!it->second.waiting.empty())
+    freed_.push_back(name.mapped());
+  else if (it->second.under_way == 0)
+    hosts_.erase(it);
 }
 
 std::optional<std::int64_t> Outbox::next_due() const {

@@ -17,7 +17,10 @@
 
 namespace codeq::services {
 
-struct OutboxLimits { std::size_t per_host = 8; std::size_t total = 256; };
+struct OutboxLimits {
+  std::size_t per_host = 8;
+  std::size_t total = 256;
+};
 
 class Outbox {
  public:
@@ -30,11 +33,14 @@ class Outbox {
   [[nodiscard]] std::optional<std::int64_t> next_due() const;
 
  private:
-  struct Host { std::size_t under_way = 0; std::deque<std::uint64_t> waiting; };
+  struct Host {
+    std::size_t under_way = 0;
+    std::deque<std::uint64_t> waiting;
+  };
   std::set<std::pair<std::int64_t, std::uint64_t>> due_;
-  std::unordered_map<std::uint64_t, std::string> host_of_;   // of everything scheduled, waiting or under way
+  std::unordered_map<std::uint64_t, std::string> host_of_;  // of everything scheduled, waiting or under way
   std::unordered_map<std::string, Host> hosts_;
-  std::deque<std::string> freed_;                            // hosts with a free place and somebody waiting
+  std::deque<std::string> freed_;  // hosts with a free place and somebody waiting
   std::size_t under_way_ = 0;
   OutboxLimits limits_;
 };

@@ -39,7 +39,8 @@ void Parked::park(CallId id, ParkedResult result) {
 std::optional<CallId> Parked::first_for(const std::string& key, std::string_view tenant) const {
   std::optional<CallId> first;
   for (const auto& place : {key, std::string(tenant)})
-    if (const auto it = by_key_.find(place); it != by_key_.end()) first = first ? std::min(*first, *it->second.begin()) : *it->second.begin();
+    if (const auto it = by_key_.find(place); it != by_key_.end())
+      first = first ? std::min(*first, *it->second.begin()) : *it->second.begin();
   return first;
 }
 

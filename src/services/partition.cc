@@ -20,7 +20,8 @@ std::vector<storage::Write> writes_of(const core::Record& record, const core::Ef
     writes.push_back({storage::Family::kResult, effects.task->info->id.sequence,
                       std::make_shared<const std::string>(core::encode_result(*effects.result))});
   if (effects.retired)
-    for (const auto family : {storage::Family::kPayload, storage::Family::kResult}) writes.push_back({family, effects.retired_sequence, nullptr});
+    for (const auto family : {storage::Family::kPayload, storage::Family::kResult})
+      writes.push_back({family, effects.retired_sequence, nullptr});
   return writes;
 }
 
@@ -40,7 +41,8 @@ Result<RecoveryReport> Partition::start() {
   committer_ = std::make_unique<Committer>(deps_.log, time_, deps_.tracer, deps_.on_log_failure);
   // What the last groups made durable was not noted any more: their spans end with the last record we know of.
   if (state_.records() > 0) {
-    const core::DurableRecord durable{.time_ns = stamp_ns_, .upto = state_.records(), .durable_ns = state_.last_time_ns()};
+    const core::DurableRecord durable{
+        .time_ns = stamp_ns_, .upto = state_.records(), .durable_ns = state_.last_time_ns()};
     if (auto noted = apply(durable, true); !noted) return std::unexpected<Error>(noted.error());
   }
   for (const auto& [id, delivery] : state_.deliveries()) {
@@ -58,7 +60,8 @@ Result<void> Partition::replay() {
     CODEQ_TRY(const auto records, core::decode_group(bytes));
     for (const auto& record : records) {
       if (auto effects = apply(record, false); !effects || effects->duplicate)
-        return fail(Code::kCorrupt, "group " + std::to_string(number) + " of the log holds a record that does not fit: " +
+        return fail(Code::kCorrupt, "group " + std::to_string(number) +
+                                        " of the log holds a record that does not fit: " +
                                         (effects ? "a replay of a create" : effects.error().message));
     }
     ++report_.groups;
@@ -70,13 +73,18 @@ Result<void> Partition::replay() {
 
 void Partition::begin_drain() {
   Error refusal;
-  enqueue(Kind::kReserved, 0, [this] {
-    draining_ = true;
-    while (const auto id = parked_.any()) {
-      if (auto claim = parked_.take_claim(*id)) answer([done = std::move(claim->done)]() mutable { done(std::vector<TaskSnapshot>{}); });
-      else if (auto result = parked_.take_result(*id)) answer_result(std::move(*result), {Code::kResultNotFound, "result not found"});
-    }
-  }, refusal);
+  enqueue(
+      Kind::kReserved, 0,
+      [this] {
+        draining_ = true;
+        while (const auto id = parked_.any()) {
+          if (auto claim = parked_.take_claim(*id))
+            answer([done = std::move(claim->done)]() mutable { done(std::vector<TaskSnapshot>{}); });
+          else if (auto result = parked_.take_result(*id))
+            answer_result(std::move(*result), {Code::kResultNotFound, "result not found"});
+        }
+      },
+      refusal);
 }
 
 void Partition::stop() {
@@ -98,7 +106,8 @@ bool Partition::enqueue(Kind kind, std::size_t bytes, Command&& command, Error& 
     }
     const auto share = [](std::size_t bound, std::size_t percent) { return bound * percent / 100; };
     const std::size_t percent = kind == Kind::kCreate ? 70 : kind == Kind::kClaim || kind == Kind::kRead ? 85 : 100;
-    const bool full = inbox_.size() >= share(options_.inbox_max, percent) || inbox_bytes_ + bytes > share(options_.inbox_bytes_max, percent);
+    const bool full = inbox_.size() >= share(options_.inbox_max, percent) ||
+                      inbox_bytes_ + bytes > share(options_.inbox_bytes_max, percent);
     if (full && kind != Kind::kReserved) {
       refusal = {Code::kOverloaded, "overloaded, try again"};
       return false;
@@ -137,7 +146,9 @@ void Partition::run() {
       } else {
         std::size_t bytes = 0;
         auto end = inbox_.begin();
-        while (end != inbox_.end() && bytes < kBytesPerRound && end - inbox_.begin() < static_cast<std::ptrdiff_t>(kCommandsPerRound)) bytes += (end++)->bytes;
+        while (end != inbox_.end() && bytes < kBytesPerRound &&
+               end - inbox_.begin() < static_cast<std::ptrdiff_t>(kCommandsPerRound))
+          bytes += (end++)->bytes;
         commands.assign(std::make_move_iterator(inbox_.begin()), std::make_move_iterator(end));
         inbox_.erase(inbox_.begin(), end);
         inbox_bytes_ -= bytes;
@@ -178,7 +189,10 @@ Result<core::Effects> Partition::change(const core::Record& record) {
   // Bookkeeping that a restart needs, at most once a second and only beside something real.
   if (stamp_ns_ - clock_marked_ns_ >= kNanosPerSecond) {
     clock_marked_ns_ = stamp_ns_;
-    const auto marked = apply(core::ClockRecord{.time_ns = stamp_ns_, .steady_ns = time_.to_steady_ns(stamp_ns_), .boot_id = deps_.clock.boot_id()}, true);
+    const auto marked = apply(
+        core::ClockRecord{
+            .time_ns = stamp_ns_, .steady_ns = time_.to_steady_ns(stamp_ns_), .boot_id = deps_.clock.boot_id()},
+        true);
     CHECK(marked.has_value());
   }
   auto effects = apply(record, true);
@@ -197,7 +211,10 @@ Result<core::Effects> Partition::change(const core::Record& record) {
       outbox_.schedule(effects->delivery, task->info->webhook_host, delivery->due_ns);
   if (effects->finished && task != nullptr) {
     const auto seconds = static_cast<double>(stamp_ns_ - task->info->created_ns) / static_cast<double>(kNanosPerSecond);
-    deps_.metrics.task_completed(task->info->command, task->status == core::Status::kCompleted ? observe::Metrics::Finish::kCompleted : observe::Metrics::Finish::kFailed, seconds);
+    deps_.metrics.task_completed(task->info->command,
+                                 task->status == core::Status::kCompleted ? observe::Metrics::Finish::kCompleted
+                                                                          : observe::Metrics::Finish::kFailed,
+                                 seconds);
   }
   return effects;
 }
@@ -206,7 +223,8 @@ void Partition::answer(std::move_only_function<void()> release) { group_.answers
 
 void Partition::note_durable() {
   for (const auto& durable : committer_->take_durable()) {
-    const auto noted = apply(core::DurableRecord{.time_ns = stamp_ns_, .upto = durable.upto, .durable_ns = durable.time_ns}, true);
+    const auto noted =
+        apply(core::DurableRecord{.time_ns = stamp_ns_, .upto = durable.upto, .durable_ns = durable.time_ns}, true);
     CHECK(noted.has_value());
   }
 }
@@ -228,22 +246,27 @@ void Partition::flush() {
 
 void Partition::run_timers() {
   std::size_t left = kTimersPerRound;
-  const auto due = [&](const core::State::Due& set) { return left > 0 && !set.empty() && set.begin()->first <= stamp_ns_; };
+  const auto due = [&](const core::State::Due& set) {
+    return left > 0 && !set.empty() && set.begin()->first <= stamp_ns_;
+  };
   while (due(state_.leases())) {
     --left;
     const auto sequence = state_.leases().begin()->second;
     deps_.metrics.lease_expired(state_.task(sequence)->info->command);
-    const auto done = change(core::ExpireRecord{.time_ns = stamp_ns_, .sequence = sequence, .span = new_span_id(), .rules = return_rules()});
+    const auto done = change(
+        core::ExpireRecord{.time_ns = stamp_ns_, .sequence = sequence, .span = new_span_id(), .rules = return_rules()});
     CHECK(done.has_value());
   }
   while (due(state_.delayed())) {
     --left;
-    const auto done = change(core::PromoteRecord{.time_ns = stamp_ns_, .sequence = state_.delayed().begin()->second, .span = new_span_id()});
+    const auto done = change(
+        core::PromoteRecord{.time_ns = stamp_ns_, .sequence = state_.delayed().begin()->second, .span = new_span_id()});
     CHECK(done.has_value());
   }
   while (due(state_.retirements())) {
     --left;
-    const auto done = change(core::RetireRecord{.time_ns = stamp_ns_, .sequence = state_.retirements().begin()->second});
+    const auto done =
+        change(core::RetireRecord{.time_ns = stamp_ns_, .sequence = state_.retirements().begin()->second});
     CHECK(done.has_value());
   }
 }
@@ -264,8 +287,10 @@ void Partition::serve_parked() {
 void Partition::expire_parked() {
   const auto now = deps_.clock.steady_ns();
   while (const auto id = parked_.due(now)) {
-    if (auto claim = parked_.take_claim(*id)) answer([done = std::move(claim->done)]() mutable { done(std::vector<TaskSnapshot>{}); });
-    else if (auto result = parked_.take_result(*id)) answer_result(std::move(*result), {Code::kResultNotFound, "result not found"});
+    if (auto claim = parked_.take_claim(*id))
+      answer([done = std::move(claim->done)]() mutable { done(std::vector<TaskSnapshot>{}); });
+    else if (auto result = parked_.take_result(*id))
+      answer_result(std::move(*result), {Code::kResultNotFound, "result not found"});
   }
 }
 

@@ -45,10 +45,10 @@ struct PartitionOptions {
   std::int64_t default_lease_seconds = 300;
   std::int64_t default_max_attempts = 5;
   core::RetryPolicy retry;
-  bool count_twice = false;                       // attemptCounting: reference
+  bool count_twice = false;  // attemptCounting: reference
   std::int64_t retention_seconds = 24 * 3600;
   std::int64_t idempotency_ttl_seconds = 24 * 3600;
-  std::size_t inbox_max = 8192;                   // commands; creates stop at 70 %, claims and reads at 85 %
+  std::size_t inbox_max = 8192;  // commands; creates stop at 70 %, claims and reads at 85 %
   std::size_t inbox_bytes_max = std::size_t{256} << 20;
   std::uint32_t webhook_attempts_max = 5;
   std::int64_t webhook_backoff_base_seconds = 2;
@@ -57,7 +57,10 @@ struct PartitionOptions {
   int (*zone_offset_seconds)(std::int64_t ns) = nullptr;  // for times in webhook bodies; null: UTC
 };
 
-struct RecoveryReport { std::uint64_t groups = 0, records = 0; std::size_t tasks = 0; };
+struct RecoveryReport {
+  std::uint64_t groups = 0, records = 0;
+  std::size_t tasks = 0;
+};
 
 class Partition final : public Broker {
  public:
@@ -65,12 +68,12 @@ class Partition final : public Broker {
     log::Log& log;
     storage::Store& store;
     Clock& clock;
-    Rng& rng;                                     // any thread
+    Rng& rng;  // any thread
     observe::Tracer& tracer;
     observe::Metrics& metrics;
     WebhookSender& webhooks;
-    std::function<bool()> disk_low;               // any thread, cheap
-    Committer::OnFailure on_log_failure;          // must not return
+    std::function<bool()> disk_low;  // any thread, cheap
+    Committer::OnFailure on_log_failure;  // must not return
   };
 
   Partition(PartitionOptions options, Deps deps);
@@ -100,23 +103,29 @@ class Partition final : public Broker {
   void replay_delivery(Caller, std::uint64_t id, Done<DeliverySnapshot>) override;
   void queue_depths(Done<std::vector<QueueDepth>>) override;
   [[nodiscard]] std::int64_t now_ns() const override { return time_.now_ns(); }
-  [[nodiscard]] std::int64_t to_record_ns(std::int64_t steady_ns) const override { return time_.to_record_ns(steady_ns); }
+  [[nodiscard]] std::int64_t to_record_ns(std::int64_t steady_ns) const override {
+    return time_.to_record_ns(steady_ns);
+  }
 
  private:
   enum class Kind { kCreate, kClaim, kRead, kOwner, kReserved };
   using Command = std::move_only_function<void()>;
-  struct Queued { Command run; std::size_t bytes; };
+  struct Queued {
+    Command run;
+    std::size_t bytes;
+  };
 
   // False: refused, the queue is full or we are stopping; `refusal` says which.
   bool enqueue(Kind kind, std::size_t bytes, Command&& command, Error& refusal);
   // Enqueues `act`, or answers `done` with the refusal.
-  template <class T> void post(Kind kind, std::size_t bytes, Done<T> done, std::move_only_function<void(Done<T>)> act);
+  template <class T>
+  void post(Kind kind, std::size_t bytes, Done<T> done, std::move_only_function<void(Done<T>)> act);
 
   // ------------------------------------------------ the partition thread from here on
   void run();
   Result<void> replay();
   Result<core::Effects> apply(const core::Record& record, bool live);
-  Result<core::Effects> change(const core::Record& record);   // apply, log, note spans and wake-ups
+  Result<core::Effects> change(const core::Record& record);  // apply, log, note spans and wake-ups
   void answer(std::move_only_function<void()> release);
   void note_durable();
   void run_timers();
@@ -135,7 +144,8 @@ class Partition final : public Broker {
   [[nodiscard]] TaskSnapshot snapshot(const core::Task& task) const;
   [[nodiscard]] std::shared_ptr<const core::TaskResult> result_of(const core::Task& task) const;
   [[nodiscard]] DeliverySnapshot snapshot(std::uint64_t id, const core::Delivery& delivery);
-  [[nodiscard]] core::OwnerFields owner_fields(const Caller& caller, const std::string& task_id, std::optional<std::uint64_t> token);
+  [[nodiscard]] core::OwnerFields owner_fields(const Caller& caller, const std::string& task_id,
+                                               std::optional<std::uint64_t> token);
   [[nodiscard]] core::ReturnRules return_rules();
   [[nodiscard]] core::SpanId new_span_id();
   [[nodiscard]] std::uint64_t new_delivery_id();
@@ -146,10 +156,10 @@ class Partition final : public Broker {
   core::State state_;
   Parked parked_;
   Outbox outbox_;
-  std::set<std::string> woken_;                   // keys of queues that got a ready task in this round
-  Group group_;                                   // grows during a round
-  bool must_commit_ = false;                      // group_ has more than bookkeeping in it
-  std::int64_t stamp_ns_ = 0;                     // record time of this round
+  std::set<std::string> woken_;  // keys of queues that got a ready task in this round
+  Group group_;  // grows during a round
+  bool must_commit_ = false;  // group_ has more than bookkeeping in it
+  std::int64_t stamp_ns_ = 0;  // record time of this round
   std::int64_t clock_marked_ns_ = 0;
   std::int64_t disk_checked_ns_ = 0;
   std::uint64_t last_delivery_ = 0;
@@ -162,7 +172,7 @@ class Partition final : public Broker {
   std::condition_variable wake_;
   std::vector<Queued> inbox_;
   std::size_t inbox_bytes_ = 0;
-  int deliveries_under_way_ = 0;                  // guarded by mutex_
+  int deliveries_under_way_ = 0;  // guarded by mutex_
   std::condition_variable delivery_done_;
   bool started_ = false, stopping_ = false;
   std::unique_ptr<Committer> committer_;
@@ -172,9 +182,11 @@ class Partition final : public Broker {
 template <class T>
 void Partition::post(Kind kind, std::size_t bytes, Done<T> done, std::move_only_function<void(Done<T>)> act) {
   // `done` must survive a refusal, so it sits outside the command until that has been taken.
-  auto shared = std::make_shared<std::pair<Done<T>, std::move_only_function<void(Done<T>)>>>(std::move(done), std::move(act));
+  auto shared =
+      std::make_shared<std::pair<Done<T>, std::move_only_function<void(Done<T>)>>>(std::move(done), std::move(act));
   Error refusal{};
-  if (!enqueue(kind, bytes, [shared] { shared->second(std::move(shared->first)); }, refusal)) shared->first(std::unexpected<Error>(std::move(refusal)));
+  if (!enqueue(kind, bytes, [shared] { shared->second(std::move(shared->first)); }, refusal))
+    shared->first(std::unexpected<Error>(std::move(refusal)));
 }
 
 }  // namespace codeq::services

@@ -24,7 +24,10 @@ core::SpanId random_span_id(Rng& rng) {
   core::SpanId id;
   do {
     auto draw = rng.next();
-    for (auto& byte : id.bytes) { byte = static_cast<std::uint8_t>(draw); draw >>= 8; }
+    for (auto& byte : id.bytes) {
+      byte = static_cast<std::uint8_t>(draw);
+      draw >>= 8;
+    }
   } while (!id.valid());
   return id;
 }
@@ -34,19 +37,26 @@ core::TraceId random_trace_id(Rng& rng) {
   do {
     for (std::size_t half = 0; half < 2; ++half) {
       auto draw = rng.next();
-      for (std::size_t i = 0; i < 8; ++i) { id.bytes[half * 8 + i] = static_cast<std::uint8_t>(draw); draw >>= 8; }
+      for (std::size_t i = 0; i < 8; ++i) {
+        id.bytes[half * 8 + i] = static_cast<std::uint8_t>(draw);
+        draw >>= 8;
+      }
     }
   } while (!id.valid());
   return id;
 }
 
 // Everything of a create that needs neither the time nor the state.
-Result<core::CreateRecord> prepare(const PartitionOptions& options, observe::Tracer& tracer, Rng& rng, const Caller& caller, CreateTask&& ask) {
-  if (blank(ask.command) || ask.command.size() > kCommandBytesMax) return fail(Code::kInvalidCommand, "invalid command");
+Result<core::CreateRecord> prepare(const PartitionOptions& options, observe::Tracer& tracer, Rng& rng,
+                                   const Caller& caller, CreateTask&& ask) {
+  if (blank(ask.command) || ask.command.size() > kCommandBytesMax)
+    return fail(Code::kInvalidCommand, "invalid command");
   if (ask.command.find('\0') != std::string::npos) return fail(Code::kInvalidCommand, "invalid command");
-  if (!ask.webhook.empty() && !core::webhook_host(ask.webhook)) return fail(Code::kInvalidWebhookUrl, "invalid webhook url");
+  if (!ask.webhook.empty() && !core::webhook_host(ask.webhook))
+    return fail(Code::kInvalidWebhookUrl, "invalid webhook url");
   if (ask.delay_ms < 0) return fail(Code::kInvalidDelay, "invalid 'delaySeconds' (must be >= 0)");
-  if (ask.idempotency_key.size() > kIdempotencyKeyBytesMax) return fail(Code::kInvalidArgument, "idempotencyKey is too long");
+  if (ask.idempotency_key.size() > kIdempotencyKeyBytesMax)
+    return fail(Code::kInvalidArgument, "idempotencyKey is too long");
   core::CreateRecord r;
   r.partition = options.partition;
   r.id_random = rng.next() & core::kIdRandomMask;
@@ -85,13 +95,18 @@ Result<core::CreateRecord> prepare(const PartitionOptions& options, observe::Tra
 core::SpanId Partition::new_span_id() { return random_span_id(deps_.rng); }
 
 std::uint64_t Partition::new_delivery_id() {
-  last_delivery_ = std::max(last_delivery_ + 1, static_cast<std::uint64_t>(stamp_ns_));  // in order of time, never used twice
+  last_delivery_ =
+      std::max(last_delivery_ + 1, static_cast<std::uint64_t>(stamp_ns_));  // in order of time, never used twice
   return last_delivery_;
 }
 
 core::ReturnRules Partition::return_rules() {
-  return {.retry = options_.retry, .draw = deps_.rng.next(), .count_twice = options_.count_twice, .dead_letter_span = new_span_id(),
-          .delivery_id = new_delivery_id(), .retention_ns = options_.retention_seconds * kNanosPerSecond};
+  return {.retry = options_.retry,
+          .draw = deps_.rng.next(),
+          .count_twice = options_.count_twice,
+          .dead_letter_span = new_span_id(),
+          .delivery_id = new_delivery_id(),
+          .retention_ns = options_.retention_seconds * kNanosPerSecond};
 }
 
 const core::Task* Partition::find(const std::string& id, const std::string& tenant) const {
@@ -99,19 +114,34 @@ const core::Task* Partition::find(const std::string& id, const std::string& tena
   return parsed ? state_.find(*parsed, tenant, stamp_ns_) : nullptr;
 }
 
-core::OwnerFields Partition::owner_fields(const Caller& caller, const std::string& task_id, std::optional<std::uint64_t> token) {
+core::OwnerFields Partition::owner_fields(const Caller& caller, const std::string& task_id,
+                                          std::optional<std::uint64_t> token) {
   const auto id = core::parse_task_id(task_id).value_or(core::TaskId{});
-  return {.sequence = id.partition == options_.partition ? id.sequence : 0, .id_random = id.random, .tenant = caller.tenant,
-          .worker = caller.subject, .lease_token = token.value_or(0), .received_ns = time_.to_record_ns(caller.received_steady_ns),
-          .span = new_span_id(), .run_span = new_span_id(), .request = caller.request};
+  return {.sequence = id.partition == options_.partition ? id.sequence : 0,
+          .id_random = id.random,
+          .tenant = caller.tenant,
+          .worker = caller.subject,
+          .lease_token = token.value_or(0),
+          .received_ns = time_.to_record_ns(caller.received_steady_ns),
+          .span = new_span_id(),
+          .run_span = new_span_id(),
+          .request = caller.request};
 }
 
 TaskSnapshot Partition::snapshot(const core::Task& task) const {
   const bool leased = task.place == core::Place::kLeased;
-  return {.info = task.info, .payload = deps_.store.get(storage::Family::kPayload, task.info->id.sequence), .status = task.status,
-          .place = task.place, .worker = leased ? task.worker : nullptr, .lease_until_ns = task.lease_until_ns,
-          .lease_token = task.lease_token, .attempts = task.attempts, .error = task.error, .has_result = task.has_result,
-          .updated_ns = task.updated_ns, .context = task.context()};
+  return {.info = task.info,
+          .payload = deps_.store.get(storage::Family::kPayload, task.info->id.sequence),
+          .status = task.status,
+          .place = task.place,
+          .worker = leased ? task.worker : nullptr,
+          .lease_until_ns = task.lease_until_ns,
+          .lease_token = task.lease_token,
+          .attempts = task.attempts,
+          .error = task.error,
+          .has_result = task.has_result,
+          .updated_ns = task.updated_ns,
+          .context = task.context()};
 }
 
 std::shared_ptr<const core::TaskResult> Partition::result_of(const core::Task& task) const {
@@ -130,55 +160,63 @@ void Partition::create(Caller caller, std::vector<CreateTask> asks, Done<std::ve
   records.reserve(asks.size());
   std::size_t bytes = 0;
   for (auto& ask : asks) {
-    bytes += ask.payload.size() + ask.command.size() + ask.incoming.tracestate.size() + ask.incoming.baggage.size() + 512;
+    bytes +=
+        ask.payload.size() + ask.command.size() + ask.incoming.tracestate.size() + ask.incoming.baggage.size() + 512;
     when.emplace_back(ask.run_at_ns, ask.delay_ms);
     records.push_back(prepare(options_, deps_.tracer, deps_.rng, caller, std::move(ask)));
   }
-  post<std::vector<Result<TaskSnapshot>>>(Kind::kCreate, bytes, std::move(done),
+  post<std::vector<Result<TaskSnapshot>>>(
+      Kind::kCreate, bytes, std::move(done),
       [this, caller = std::move(caller), records = std::move(records), when = std::move(when)](auto reply) mutable {
-    if (disk_low_)
-      return answer([reply = std::move(reply)]() mutable { reply(fail(Code::kDiskFull, "the disk is nearly full, no new tasks")); });
-    std::vector<Result<TaskSnapshot>> answers;
-    answers.reserve(records.size());
-    const auto received = time_.to_record_ns(caller.received_steady_ns);
-    for (std::size_t i = 0; i < records.size(); ++i) {
-      if (!records[i]) {
-        answers.push_back(std::unexpected<Error>(records[i].error()));
-        continue;
-      }
-      auto& r = *records[i];
-      r.time_ns = stamp_ns_;
-      r.received_ns = received;
-      const auto [run_at, delay_ms] = when[i];
-      const auto delay_max_ms = (INT64_MAX / 4 - stamp_ns_) / kNanosPerMilli;
-      r.visible_ns = run_at ? *run_at : delay_ms == 0 ? 0 : stamp_ns_ + std::min(delay_ms, std::max<std::int64_t>(delay_max_ms, 0)) * kNanosPerMilli;
-      auto effects = change(r);
-      if (!effects) {
-        answers.push_back(std::unexpected<Error>(effects.error()));
-        continue;
-      }
-      if (!effects->duplicate) {
-        deps_.metrics.task_created(r.command);
-      } else if (r.traced && r.trace.span.sampled()) {
-        SpanDraft draft;
-        draft.info = effects->task->info;
-        draft.event.kind = core::EventKind::kCreate;
-        draft.event.start_ns = received;
-        draft.event.parent = r.create_parent;
-        draft.replay = true;
-        draft.context = r.trace.span;
-        draft.tracestate = r.trace.tracestate;
-        group_.spans.push_back(std::move(draft));
-      }
-      answers.push_back(snapshot(*effects->task));
-    }
-    answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
-  });
+        if (disk_low_)
+          return answer([reply = std::move(reply)]() mutable {
+            reply(fail(Code::kDiskFull, "the disk is nearly full, no new tasks"));
+          });
+        std::vector<Result<TaskSnapshot>> answers;
+        answers.reserve(records.size());
+        const auto received = time_.to_record_ns(caller.received_steady_ns);
+        for (std::size_t i = 0; i < records.size(); ++i) {
+          if (!records[i]) {
+            answers.push_back(std::unexpected<Error>(records[i].error()));
+            continue;
+          }
+          auto& r = *records[i];
+          r.time_ns = stamp_ns_;
+          r.received_ns = received;
+          const auto [run_at, delay_ms] = when[i];
+          const auto delay_max_ms = (INT64_MAX / 4 - stamp_ns_) / kNanosPerMilli;
+          r.visible_ns = run_at ? *run_at
+                         : delay_ms == 0
+                             ? 0
+                             : stamp_ns_ + std::min(delay_ms, std::max<std::int64_t>(delay_max_ms, 0)) * kNanosPerMilli;
+          auto effects = change(r);
+          if (!effects) {
+            answers.push_back(std::unexpected<Error>(effects.error()));
+            continue;
+          }
+          if (!effects->duplicate) {
+            deps_.metrics.task_created(r.command);
+          } else if (r.traced && r.trace.span.sampled()) {
+            SpanDraft draft;
+            draft.info = effects->task->info;
+            draft.event.kind = core::EventKind::kCreate;
+            draft.event.start_ns = received;
+            draft.event.parent = r.create_parent;
+            draft.replay = true;
+            draft.context = r.trace.span;
+            draft.tracestate = r.trace.tracestate;
+            group_.spans.push_back(std::move(draft));
+          }
+          answers.push_back(snapshot(*effects->task));
+        }
+        answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
+      });
 }
 
 std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const ClaimTasks& ask) {
   std::vector<TaskSnapshot> claimed;
-  const auto lease_seconds = std::min(ask.lease_seconds > 0 ? ask.lease_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
+  const auto lease_seconds =
+      std::min(ask.lease_seconds > 0 ? ask.lease_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
   std::shared_ptr<const std::string> worker;
   const auto head = [&]() -> std::uint64_t {
     if (ask.commands.empty()) return state_.head_of_any(caller.tenant);
@@ -191,9 +229,15 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
     const auto sequence = head();
     if (sequence == 0) break;
     if (!worker) worker = std::make_shared<const std::string>(caller.subject);
-    const auto effects = change(core::ClaimRecord{.time_ns = stamp_ns_, .sequence = sequence, .worker = worker, .lease_ns = lease_seconds * kNanosPerSecond,
-                                                  .lease_token = deps_.rng.next() | 1U, .queued_span = new_span_id(), .claim_span = new_span_id(),
-                                                  .request = caller.request, .traced = deps_.tracer.enabled()});
+    const auto effects = change(core::ClaimRecord{.time_ns = stamp_ns_,
+                                                  .sequence = sequence,
+                                                  .worker = worker,
+                                                  .lease_ns = lease_seconds * kNanosPerSecond,
+                                                  .lease_token = deps_.rng.next() | 1U,
+                                                  .queued_span = new_span_id(),
+                                                  .claim_span = new_span_id(),
+                                                  .request = caller.request,
+                                                  .traced = deps_.tracer.enabled()});
     CHECK(effects.has_value());
     deps_.metrics.task_claimed(effects->task->info->command);
     claimed.push_back(snapshot(*effects->task));
@@ -206,113 +250,154 @@ CallId Partition::claim(Caller caller, ClaimTasks ask, Done<std::vector<TaskSnap
   const auto id = next_call_++;
   std::size_t bytes = 256;
   for (const auto& command : ask.commands) bytes += 64 + command.size();
-  const bool too_long = std::any_of(ask.commands.begin(), ask.commands.end(), [](const auto& command) { return command.size() > kCommandBytesMax; });
+  const bool too_long = std::any_of(ask.commands.begin(), ask.commands.end(),
+                                    [](const auto& command) { return command.size() > kCommandBytesMax; });
   if (ask.commands.size() > kClaimCommandsMax || too_long) {
     done(fail(Code::kInvalidArgument, "at most 100 commands of at most 256 bytes"));
     return id;
   }
-  post<std::vector<TaskSnapshot>>(Kind::kClaim, bytes, std::move(done), [this, id, caller = std::move(caller), ask = std::move(ask)](auto reply) mutable {
-    auto tasks = claim_now(caller, ask);
-    if (tasks.empty() && ask.wait_ms > 0 && !draining_) {
-      const auto deadline = deps_.clock.steady_ns() + ask.wait_ms * kNanosPerMilli;
-      return parked_.park(id, ParkedClaim{.caller = std::move(caller), .ask = std::move(ask), .done = std::move(reply), .deadline_ns = deadline});
-    }
-    answer([reply = std::move(reply), tasks = std::move(tasks)]() mutable { reply(std::move(tasks)); });
-  });
+  post<std::vector<TaskSnapshot>>(
+      Kind::kClaim, bytes, std::move(done),
+      [this, id, caller = std::move(caller), ask = std::move(ask)](auto reply) mutable {
+        auto tasks = claim_now(caller, ask);
+        if (tasks.empty() && ask.wait_ms > 0 && !draining_) {
+          const auto deadline = deps_.clock.steady_ns() + ask.wait_ms * kNanosPerMilli;
+          return parked_.park(id, ParkedClaim{.caller = std::move(caller),
+                                              .ask = std::move(ask),
+                                              .done = std::move(reply),
+                                              .deadline_ns = deadline});
+        }
+        answer([reply = std::move(reply), tasks = std::move(tasks)]() mutable { reply(std::move(tasks)); });
+      });
   return id;
 }
 
 void Partition::abandon_call(CallId id) {
   Error refusal{};
   // Answered like any other, to nobody: whoever counts parked calls counts it out.
-  enqueue(Kind::kReserved, 0, [this, id] {
-    if (auto claim = parked_.take_claim(id)) answer([done = std::move(claim->done)]() mutable { done(std::vector<TaskSnapshot>{}); });
-    else if (auto result = parked_.take_result(id)) answer([done = std::move(result->done)]() mutable { done(fail(Code::kResultNotFound, "result not found")); });
-  }, refusal);
+  enqueue(
+      Kind::kReserved, 0,
+      [this, id] {
+        if (auto claim = parked_.take_claim(id))
+          answer([done = std::move(claim->done)]() mutable { done(std::vector<TaskSnapshot>{}); });
+        else if (auto result = parked_.take_result(id))
+          answer([done = std::move(result->done)]() mutable { done(fail(Code::kResultNotFound, "result not found")); });
+      },
+      refusal);
 }
 
 void Partition::undelivered(const std::vector<TaskSnapshot>& tasks) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> leases;
   for (const auto& task : tasks) leases.emplace_back(task.info->id.sequence, task.lease_token);
-  std::reverse(leases.begin(), leases.end());  // each goes to the front of its queue: the last one first keeps their order
+  std::reverse(leases.begin(),
+               leases.end());  // each goes to the front of its queue: the last one first keeps their order
   Error refusal{};
-  enqueue(Kind::kReserved, 0, [this, leases = std::move(leases)] {
+  enqueue(
+      Kind::kReserved, 0,
+      [this, leases = std::move(leases)] {
     // A refusal means that the lease is over already: then there is nothing to give back.
-    for (const auto& [sequence, token] : leases)
-      (void)change(core::UndeliveredRecord{.time_ns = stamp_ns_, .sequence = sequence, .lease_token = token, .run_span = new_span_id()});
-  }, refusal);
+        for (const auto& [sequence, token] : leases)
+          (void)change(core::UndeliveredRecord{
+              .time_ns = stamp_ns_, .sequence = sequence, .lease_token = token, .run_span = new_span_id()});
+      },
+      refusal);
 }
 
 // ---------------------------------------------------------------- calls of a lease's owner
 
 void Partition::heartbeat(Caller caller, OwnerCall call, std::int64_t extend_seconds, Done<void> done) {
-  post<void>(Kind::kOwner, 512, std::move(done), [this, caller = std::move(caller), call = std::move(call), extend_seconds](auto reply) mutable {
-    const auto seconds = std::min(extend_seconds > 0 ? extend_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
-    auto effects = change(core::HeartbeatRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, call.task_id, call.lease_token),
-                                                .extend_ns = seconds * kNanosPerSecond});
-    Result<void> outcome;
-    if (!effects) outcome = std::unexpected<Error>(effects.error());
-    answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
-  });
+  post<void>(
+      Kind::kOwner, 512, std::move(done),
+      [this, caller = std::move(caller), call = std::move(call), extend_seconds](auto reply) mutable {
+        const auto seconds =
+            std::min(extend_seconds > 0 ? extend_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
+        auto effects = change(core::HeartbeatRecord{.time_ns = stamp_ns_,
+                                                    .owner = owner_fields(caller, call.task_id, call.lease_token),
+                                                    .extend_ns = seconds * kNanosPerSecond});
+        Result<void> outcome;
+        if (!effects) outcome = std::unexpected<Error>(effects.error());
+        answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
+      });
 }
 
 void Partition::abandon(Caller caller, OwnerCall call, Done<void> done) {
-  post<void>(Kind::kOwner, 512, std::move(done), [this, caller = std::move(caller), call = std::move(call)](auto reply) mutable {
-    auto effects = change(core::AbandonRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, call.task_id, call.lease_token)});
-    Result<void> outcome;
-    if (!effects) outcome = std::unexpected<Error>(effects.error());
-    answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
-  });
+  post<void>(
+      Kind::kOwner, 512, std::move(done),
+      [this, caller = std::move(caller), call = std::move(call)](auto reply) mutable {
+        auto effects = change(
+            core::AbandonRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, call.task_id, call.lease_token)});
+        Result<void> outcome;
+        if (!effects) outcome = std::unexpected<Error>(effects.error());
+        answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
+      });
 }
 
-void Partition::nack(Caller caller, OwnerCall call, std::int64_t delay_seconds, std::string reason, Done<NackOutcome> done) {
+void Partition::nack(Caller caller, OwnerCall call, std::int64_t delay_seconds, std::string reason,
+                     Done<NackOutcome> done) {
   const auto bytes = 512 + reason.size();
-  post<NackOutcome>(Kind::kOwner, bytes, std::move(done),
-      [this, caller = std::move(caller), call = std::move(call), delay_seconds, reason = std::move(reason)](auto reply) mutable {
-    const auto effects = change(core::NackRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, call.task_id, call.lease_token),
-                                                 .delay_seconds = delay_seconds, .reason = std::move(reason), .rules = return_rules()});
-    Result<NackOutcome> outcome;
-    if (effects) outcome = NackOutcome{.delay_seconds = effects->delay_seconds, .dead = effects->finished};
-    else outcome = std::unexpected<Error>(effects.error());
-    answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
-  });
+  post<NackOutcome>(
+      Kind::kOwner, bytes, std::move(done),
+      [this, caller = std::move(caller), call = std::move(call), delay_seconds,
+       reason = std::move(reason)](auto reply) mutable {
+        const auto effects = change(core::NackRecord{.time_ns = stamp_ns_,
+                                                     .owner = owner_fields(caller, call.task_id, call.lease_token),
+                                                     .delay_seconds = delay_seconds,
+                                                     .reason = std::move(reason),
+                                                     .rules = return_rules()});
+        Result<NackOutcome> outcome;
+        if (effects)
+          outcome = NackOutcome{.delay_seconds = effects->delay_seconds, .dead = effects->finished};
+        else
+          outcome = std::unexpected<Error>(effects.error());
+        answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
+      });
 }
 
 void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std::vector<Result<ResultSnapshot>>> done) {
   std::size_t bytes = 0;
   for (const auto& item : items) bytes += 512 + item.error.size() + (item.result_json ? item.result_json->size() : 0);
-  post<std::vector<Result<ResultSnapshot>>>(Kind::kOwner, bytes, std::move(done), [this, caller = std::move(caller), items = std::move(items)](auto reply) mutable {
-    std::vector<Result<ResultSnapshot>> answers;
-    answers.reserve(items.size());
-    for (auto& item : items) {
-      core::SubmitRecord record{.time_ns = stamp_ns_, .owner = owner_fields(caller, item.task_id, item.lease_token), .status = core::Status{},
-                                .has_result = item.result_json.has_value(), .result = {}, .delivery_id = new_delivery_id(),
-                                .retention_ns = options_.retention_seconds * kNanosPerSecond};
-      if (item.status == "COMPLETED") record.status = core::Status::kCompleted;
-      if (item.status == "FAILED") record.status = core::Status::kFailed;
-      record.result.result_json = std::move(item.result_json).value_or("");
-      record.result.error = std::move(item.error);
-      record.result.artifacts = std::move(item.artifacts);
-      auto effects = change(record);
-      if (!effects) {
-        answers.push_back(std::unexpected<Error>(effects.error()));
-        continue;
-      }
-      answers.push_back(ResultSnapshot{.task = effects->task->info->id, .result = std::make_shared<const core::TaskResult>(std::move(*effects->result))});
-    }
-    answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
-  });
+  post<std::vector<Result<ResultSnapshot>>>(
+      Kind::kOwner, bytes, std::move(done),
+      [this, caller = std::move(caller), items = std::move(items)](auto reply) mutable {
+        std::vector<Result<ResultSnapshot>> answers;
+        answers.reserve(items.size());
+        for (auto& item : items) {
+          core::SubmitRecord record{.time_ns = stamp_ns_,
+                                    .owner = owner_fields(caller, item.task_id, item.lease_token),
+                                    .status = core::Status{},
+                                    .has_result = item.result_json.has_value(),
+                                    .result = {},
+                                    .delivery_id = new_delivery_id(),
+                                    .retention_ns = options_.retention_seconds * kNanosPerSecond};
+          if (item.status == "COMPLETED") record.status = core::Status::kCompleted;
+          if (item.status == "FAILED") record.status = core::Status::kFailed;
+          record.result.result_json = std::move(item.result_json).value_or("");
+          record.result.error = std::move(item.error);
+          record.result.artifacts = std::move(item.artifacts);
+          auto effects = change(record);
+          if (!effects) {
+            answers.push_back(std::unexpected<Error>(effects.error()));
+            continue;
+          }
+          answers.push_back(
+              ResultSnapshot{.task = effects->task->info->id,
+                             .result = std::make_shared<const core::TaskResult>(std::move(*effects->result))});
+        }
+        answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
+      });
 }
 
 // ---------------------------------------------------------------- reads
 
 void Partition::get_task(Caller caller, std::string task_id, Done<TaskSnapshot> done) {
-  post<TaskSnapshot>(Kind::kRead, 256, std::move(done), [this, caller = std::move(caller), id = std::move(task_id)](auto reply) mutable {
-    const auto* task = find(id, caller.tenant);
-    Result<TaskSnapshot> outcome = fail(Code::kNotFound, "not found");
-    if (task != nullptr) outcome = snapshot(*task);
-    answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
-  });
+  post<TaskSnapshot>(
+      Kind::kRead, 256, std::move(done),
+      [this, caller = std::move(caller), id = std::move(task_id)](auto reply) mutable {
+        const auto* task = find(id, caller.tenant);
+        Result<TaskSnapshot> outcome = fail(Code::kNotFound, "not found");
+        if (task != nullptr) outcome = snapshot(*task);
+        answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
+      });
 }
 
 void Partition::answer_result(ParkedResult&& waiting, Error none) {
@@ -325,26 +410,37 @@ void Partition::answer_result(ParkedResult&& waiting, Error none) {
 
 CallId Partition::get_result(Caller caller, std::string task_id, std::int64_t wait_ms, Done<TaskAndResult> done) {
   const auto id = next_call_++;
-  post<TaskAndResult>(Kind::kRead, 256, std::move(done), [this, id, caller = std::move(caller), text = std::move(task_id), wait_ms](auto reply) mutable {
-    const auto* task = find(text, caller.tenant);
-    if (task == nullptr)
-      return answer([reply = std::move(reply)]() mutable { reply(fail(Code::kTaskNotFound, "task not found")); });
-    ParkedResult waiting{.caller = std::move(caller), .sequence = task->info->id.sequence, .task = task->info->id, .done = std::move(reply),
-                         .deadline_ns = deps_.clock.steady_ns() + wait_ms * kNanosPerMilli};
-    if (task->has_result || wait_ms <= 0 || draining_) return answer_result(std::move(waiting), {Code::kResultNotFound, "result not found"});
-    parked_.park(id, std::move(waiting));
-  });
+  post<TaskAndResult>(
+      Kind::kRead, 256, std::move(done),
+      [this, id, caller = std::move(caller), text = std::move(task_id), wait_ms](auto reply) mutable {
+        const auto* task = find(text, caller.tenant);
+        if (task == nullptr)
+          return answer([reply = std::move(reply)]() mutable { reply(fail(Code::kTaskNotFound, "task not found")); });
+        ParkedResult waiting{.caller = std::move(caller),
+                             .sequence = task->info->id.sequence,
+                             .task = task->info->id,
+                             .done = std::move(reply),
+                             .deadline_ns = deps_.clock.steady_ns() + wait_ms * kNanosPerMilli};
+        if (task->has_result || wait_ms <= 0 || draining_)
+          return answer_result(std::move(waiting), {Code::kResultNotFound, "result not found"});
+        parked_.park(id, std::move(waiting));
+      });
   return id;
 }
 
 void Partition::get_timeline(Caller caller, std::string task_id, Done<TimelineSnapshot> done) {
-  post<TimelineSnapshot>(Kind::kRead, 256, std::move(done), [this, caller = std::move(caller), id = std::move(task_id)](auto reply) mutable {
-    const auto* task = find(id, caller.tenant);
-    Result<TimelineSnapshot> outcome = fail(Code::kNotFound, "not found");
-    if (task != nullptr)
-      outcome = TimelineSnapshot{.task = snapshot(*task), .events = task->timeline.events(), .events_dropped = task->timeline.dropped(), .now_ns = stamp_ns_};
-    answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
-  });
+  post<TimelineSnapshot>(
+      Kind::kRead, 256, std::move(done),
+      [this, caller = std::move(caller), id = std::move(task_id)](auto reply) mutable {
+        const auto* task = find(id, caller.tenant);
+        Result<TimelineSnapshot> outcome = fail(Code::kNotFound, "not found");
+        if (task != nullptr)
+          outcome = TimelineSnapshot{.task = snapshot(*task),
+                                     .events = task->timeline.events(),
+                                     .events_dropped = task->timeline.dropped(),
+                                     .now_ns = stamp_ns_};
+        answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
+      });
 }
 
 void Partition::queue_depths(Done<std::vector<QueueDepth>> done) {

@@ -18,7 +18,10 @@ const std::vector<TaskSnapshot> kNothing;
 // Keeps the jobs; the test decides what came of them.
 class HeldSender final : public WebhookSender {
  public:
-  struct Held { WebhookJob job; std::move_only_function<void(WebhookOutcome)> finished; };
+  struct Held {
+    WebhookJob job;
+    std::move_only_function<void(WebhookOutcome)> finished;
+  };
   void send(WebhookJob job, std::move_only_function<void(WebhookOutcome)> finished) override {
     const std::scoped_lock lock(mutex_);
     held_.push_back({std::move(job), std::move(finished)});
@@ -40,56 +43,89 @@ class HeldSender final : public WebhookSender {
 
 // One broker process over a disk that outlives it.
 struct Process {
-  explicit Process(std::shared_ptr<log::MemoryDisk> on, ManualClock& with, bool traced = true, std::int64_t retention_seconds = 86'400) : log(std::move(on)), clock(with) {
+  explicit Process(std::shared_ptr<log::MemoryDisk> on, ManualClock& with, bool traced = true,
+                   std::int64_t retention_seconds = 86'400)
+      : log(std::move(on)), clock(with) {
     observe::Tracer& used = traced ? static_cast<observe::Tracer&>(tracer) : off;
     PartitionOptions options;
     options.retention_seconds = retention_seconds;
     options.retry = {.kind = core::RetryKind::kFixed, .base_seconds = 5, .max_seconds = 900};
-    partition = std::make_unique<Partition>(options, Partition::Deps{.log = log, .store = store, .clock = clock, .rng = rng, .tracer = used, .metrics = metrics,
-                                                                     .webhooks = sender, .disk_low = [this] { return disk_low.load(); }, .on_log_failure = [this](const Error& e) { failure.set_value(e.code); }});
+    partition = std::make_unique<Partition>(
+        options, Partition::Deps{.log = log,
+                                 .store = store,
+                                 .clock = clock,
+                                 .rng = rng,
+                                 .tracer = used,
+                                 .metrics = metrics,
+                                 .webhooks = sender,
+                                 .disk_low = [this] { return disk_low.load(); },
+                                 .on_log_failure = [this](const Error& e) { failure.set_value(e.code); }});
     const auto report = partition->start();
     EXPECT_TRUE(report.has_value()) << (report ? "" : report.error().message);
   }
 
-  template <class T, class F> T wait_for(F&& call) {
+  template <class T, class F>
+  T wait_for(F&& call) {
     auto promise = std::make_shared<std::promise<Result<T>>>();
     auto future = promise->get_future();
     call([promise](Result<T> result) { promise->set_value(std::move(result)); });
     auto result = future.get();
-    if constexpr (std::is_void_v<T>) { EXPECT_TRUE(result.has_value()); return; }
-    else { EXPECT_TRUE(result.has_value()) << (result ? "" : result.error().message); return result ? std::move(*result) : T{}; }
+    if constexpr (std::is_void_v<T>) {
+      EXPECT_TRUE(result.has_value());
+      return;
+    } else {
+      EXPECT_TRUE(result.has_value()) << (result ? "" : result.error().message);
+      return result ? std::move(*result) : T{};
+    }
   }
-  template <class T, class F> Result<T> result_of(F&& call) {
+  template <class T, class F>
+  Result<T> result_of(F&& call) {
     auto promise = std::make_shared<std::promise<Result<T>>>();
     auto future = promise->get_future();
     call([promise](Result<T> result) { promise->set_value(std::move(result)); });
     return future.get();
   }
 
-  Caller caller(std::string subject) { return {.tenant = "acme", .subject = std::move(subject), .request = request, .received_steady_ns = clock.steady_ns()}; }
+  Caller caller(std::string subject) {
+    return {
+        .tenant = "acme", .subject = std::move(subject), .request = request, .received_steady_ns = clock.steady_ns()};
+  }
   TaskSnapshot create(CreateTask ask) {
     if (ask.command.empty()) ask.command = "RENDER";
     if (ask.payload.empty()) ask.payload = "{}";
     std::vector<CreateTask> asks;
     asks.push_back(std::move(ask));
-    auto made = wait_for<std::vector<Result<TaskSnapshot>>>([&](auto done) { partition->create(caller("producer"), std::move(asks), std::move(done)); });
+    auto made = wait_for<std::vector<Result<TaskSnapshot>>>(
+        [&](auto done) { partition->create(caller("producer"), std::move(asks), std::move(done)); });
     EXPECT_TRUE(made.at(0).has_value()) << (made.at(0) ? "" : made.at(0).error().message);
     return made.at(0).value_or(TaskSnapshot{});
   }
   std::vector<TaskSnapshot> claim(std::string worker, std::uint32_t count = 1) {
-    return wait_for<std::vector<TaskSnapshot>>([&](auto done) { partition->claim(caller(std::move(worker)), {.commands = {"render"}, .count = count, .lease_seconds = 30}, std::move(done)); });
+    return wait_for<std::vector<TaskSnapshot>>([&](auto done) {
+      partition->claim(caller(std::move(worker)), {.commands = {"render"}, .count = count, .lease_seconds = 30},
+                       std::move(done));
+    });
   }
   Result<ResultSnapshot> submit(std::string worker, const TaskSnapshot& task) {
     std::vector<SubmitResult> items;
-    items.push_back({.task_id = task.info->id_text, .lease_token = std::nullopt, .status = "COMPLETED", .result_json = "{}", .error = {}, .artifacts = {}});
-    return wait_for<std::vector<Result<ResultSnapshot>>>([&](auto done) { partition->submit(caller(std::move(worker)), std::move(items), std::move(done)); }).at(0);
+    items.push_back({.task_id = task.info->id_text,
+                     .lease_token = std::nullopt,
+                     .status = "COMPLETED",
+                     .result_json = "{}",
+                     .error = {},
+                     .artifacts = {}});
+    return wait_for<std::vector<Result<ResultSnapshot>>>(
+               [&](auto done) { partition->submit(caller(std::move(worker)), std::move(items), std::move(done)); })
+        .at(0);
   }
   // A read passes through the partition, so whatever the clock made due has happened when it answers.
   TaskSnapshot get(const TaskSnapshot& task) {
-    return wait_for<TaskSnapshot>([&](auto done) { partition->get_task(caller("reader"), task.info->id_text, std::move(done)); });
+    return wait_for<TaskSnapshot>(
+        [&](auto done) { partition->get_task(caller("reader"), task.info->id_text, std::move(done)); });
   }
   TimelineSnapshot timeline(const TaskSnapshot& task) {
-    return wait_for<TimelineSnapshot>([&](auto done) { partition->get_timeline(caller("reader"), task.info->id_text, std::move(done)); });
+    return wait_for<TimelineSnapshot>(
+        [&](auto done) { partition->get_timeline(caller("reader"), task.info->id_text, std::move(done)); });
   }
 
   log::MemoryLog log;
@@ -128,7 +164,8 @@ TEST_F(PartitionTest, ATaskGoesFromCreateToResultAndEverySpanIsInOneTrace) {
   clock.advance_ns(kNanosPerSecond);
   ASSERT_TRUE(p.submit("alice", claimed[0]).has_value());
   auto held = p.sender.next();
-  EXPECT_NE(held.job.body.find(R"("status":"COMPLETED","result":{},"error":"","artifacts":null)"), std::string::npos) << held.job.body;
+  EXPECT_NE(held.job.body.find(R"("status":"COMPLETED","result":{},"error":"","artifacts":null)"), std::string::npos)
+      << held.job.body;
   held.finished({.http_status = 200, .error = ""});
   const auto timeline = p.timeline(created);
   p.partition->stop();
@@ -190,7 +227,8 @@ TEST_F(PartitionTest, AParkedClaimIsServedByTheTaskItWaitsFor) {
   Process p(disk, clock);
   std::promise<Result<std::vector<TaskSnapshot>>> promise;
   auto served = promise.get_future();
-  p.partition->claim(p.caller("alice"), {.commands = {"RENDER"}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000}, [&](auto result) { promise.set_value(std::move(result)); });
+  p.partition->claim(p.caller("alice"), {.commands = {"RENDER"}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000},
+                     [&](auto result) { promise.set_value(std::move(result)); });
   const auto created = p.create({});
   const auto claimed = served.get();
   ASSERT_TRUE(claimed.has_value());
@@ -200,7 +238,9 @@ TEST_F(PartitionTest, AParkedClaimIsServedByTheTaskItWaitsFor) {
 TEST_F(PartitionTest, AnAbandonedCallTakesNoTask) {
   Process p(disk, clock);
   std::promise<std::size_t> answered;
-  const auto id = p.partition->claim(p.caller("alice"), {.commands = {"RENDER"}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000}, [&](auto result) { answered.set_value(result->size()); });
+  const auto id = p.partition->claim(p.caller("alice"),
+                                     {.commands = {"RENDER"}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000},
+                                     [&](auto result) { answered.set_value(result->size()); });
   p.partition->abandon_call(id);
   EXPECT_EQ(answered.get_future().get(), 0U);  // answered to nobody, so that whoever counts parked calls counts it out
   const auto created = p.create({});
@@ -235,10 +275,13 @@ TEST_F(PartitionTest, AnExpiredLeaseComesBackThroughTheTimerWithItsCause) {
     if (span.name == "codeq.task.lease_expired") { EXPECT_TRUE(span.error); }
     if (span.attribute("codeq.attempt") != "2") continue;
     if (span.name == "codeq.task.queued") { EXPECT_EQ(span.attribute("codeq.wait.cause"), "lease_expired"); }
-    if (span.name == "codeq.task.claim") { EXPECT_EQ(span.links.size(), 1U); }  // the claim before; no request span here
+    if (span.name == "codeq.task.claim") {
+      EXPECT_EQ(span.links.size(), 1U);
+    }  // the claim before; no request span here
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"codeq.task.create", "codeq.task.queued", "codeq.task.claim", "codeq.task.lease_expired",
-                                             "codeq.task.delayed", "codeq.task.queued", "codeq.task.claim"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"codeq.task.create", "codeq.task.queued", "codeq.task.claim",
+                                             "codeq.task.lease_expired", "codeq.task.delayed", "codeq.task.queued",
+                                             "codeq.task.claim"}));
 }
 
 TEST_F(PartitionTest, AWebhookIsRetriedAcrossARestartUnderTheSameParent) {
@@ -286,7 +329,8 @@ TEST_F(PartitionTest, ManyLargeCreatesAtOnceAreSplitIntoGroupsThatTheLogTakes) {
     std::vector<CreateTask> asks(1);
     asks[0].command = "BIG";
     asks[0].payload = payload;
-    p.partition->create(p.caller("producer"), std::move(asks), [&](auto result) { kept += result && result->at(0) ? 1 : 0; });
+    p.partition->create(p.caller("producer"), std::move(asks),
+                        [&](auto result) { kept += result && result->at(0) ? 1 : 0; });
   }
   p.partition->stop();
   EXPECT_EQ(kept, 100);
@@ -301,7 +345,9 @@ TEST_F(PartitionTest, ABatchOfLargeTasksIsHandedOutInSeveralAnswers) {
 TEST_F(PartitionTest, AClaimNamesAtMostAHundredCommands) {
   Process p(disk, clock);
   const auto refused = p.result_of<std::vector<TaskSnapshot>>([&](auto done) {
-    p.partition->claim(p.caller("alice"), {.commands = std::vector<std::string>(101, "c"), .count = 1, .lease_seconds = 30}, std::move(done));
+    p.partition->claim(p.caller("alice"),
+                       {.commands = std::vector<std::string>(101, "c"), .count = 1, .lease_seconds = 30},
+                       std::move(done));
   });
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
@@ -324,7 +370,8 @@ TEST_F(PartitionTest, NothingIsAnsweredAfterTheLogHasFailed) {
   std::vector<CreateTask> asks(1);
   asks[0].command = "RENDER";
   asks[0].payload = "{}";
-  p.partition->create(p.caller("producer"), std::move(asks), [](auto) { ADD_FAILURE() << "an answer after a failed append"; });
+  p.partition->create(p.caller("producer"), std::move(asks),
+                      [](auto) { ADD_FAILURE() << "an answer after a failed append"; });
   EXPECT_EQ(p.failure.get_future().get(), Code::kIo);
 }
 
@@ -348,7 +395,8 @@ TEST_F(PartitionTest, ADiskThatIsNearlyFullStopsCreatesAlone) {
   p.disk_low = true;
   clock.advance_ns(2 * kNanosPerSecond);
   const auto claimed = p.claim("alice").at(0);
-  const auto refused = p.result_of<std::vector<Result<TaskSnapshot>>>([&](auto done) { p.partition->create(p.caller("x"), std::vector<CreateTask>(1), std::move(done)); });
+  const auto refused = p.result_of<std::vector<Result<TaskSnapshot>>>(
+      [&](auto done) { p.partition->create(p.caller("x"), std::vector<CreateTask>(1), std::move(done)); });
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, Code::kDiskFull);
   EXPECT_TRUE(p.submit("alice", claimed).has_value());
@@ -357,7 +405,8 @@ TEST_F(PartitionTest, ADiskThatIsNearlyFullStopsCreatesAlone) {
 TEST_F(PartitionTest, DrainingAnswersParkedPollsAtOnce) {
   Process p(disk, clock);
   std::promise<std::size_t> served;
-  p.partition->claim(p.caller("alice"), {.commands = {}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000}, [&](auto result) { served.set_value(result->size()); });
+  p.partition->claim(p.caller("alice"), {.commands = {}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000},
+                     [&](auto result) { served.set_value(result->size()); });
   p.partition->begin_drain();
   EXPECT_EQ(served.get_future().get(), 0U);
   EXPECT_TRUE(p.claim("bob").empty());

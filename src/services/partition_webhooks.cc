@@ -27,7 +27,8 @@ core::WebhookError classify(const WebhookOutcome& outcome) {
 std::string body_of(const core::TaskInfo& info, const core::TaskResult& result, int zone_offset_seconds) {
   std::string out = R"({"taskId":")" + info.id_text + R"(","eventType":)";
   core::append_json_string(out, info.command);
-  out += result.status == core::Status::kCompleted ? R"(,"status":"COMPLETED","result":)" : R"(,"status":"FAILED","result":)";
+  out += result.status == core::Status::kCompleted ? R"(,"status":"COMPLETED","result":)"
+                                                   : R"(,"status":"FAILED","result":)";
   out += result.result_json.empty() ? "null" : result.result_json;
   out += R"(,"error":)";
   core::append_json_string(out, result.error);
@@ -64,7 +65,8 @@ std::optional<WebhookJob> Partition::job_for(std::uint64_t id, core::SpanId span
   WebhookJob job;
   job.id = id;
   job.url = info.webhook;
-  job.body = body_of(info, *result, options_.zone_offset_seconds != nullptr ? options_.zone_offset_seconds(result->completed_ns) : 0);
+  job.body = body_of(info, *result,
+                     options_.zone_offset_seconds != nullptr ? options_.zone_offset_seconds(result->completed_ns) : 0);
   job.message_id = "msg_" + info.id_text;
   auto context = info.trace.span;
   if (info.traced && deps_.tracer.enabled()) context.span_id = span;  // the headers carry the attempt's own span
@@ -103,7 +105,9 @@ void Partition::start_deliveries() {
       const auto start_ns = time_.now_ns();
       deps_.webhooks.send(std::move(job), [this, id, span, start_ns](WebhookOutcome outcome) {
         Error refusal{};
-        enqueue(Kind::kReserved, 0, [this, id, span, start_ns, outcome] { delivered(id, span, start_ns, outcome); }, refusal);
+        enqueue(
+            Kind::kReserved, 0, [this, id, span, start_ns, outcome] { delivered(id, span, start_ns, outcome); },
+            refusal);
       });
     });
   }
@@ -112,42 +116,59 @@ void Partition::start_deliveries() {
 void Partition::delivered(std::uint64_t id, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome) {
   outbox_.finished(id);
   count_delivery(-1);
-  const auto effects = change(core::WebhookRecord{.time_ns = stamp_ns_, .delivery_id = id, .start_ns = start_ns, .end_ns = stamp_ns_,
-                                                  .http_status = outcome.http_status, .error = classify(outcome), .span = span,
-                                                  .attempts_max = options_.webhook_attempts_max,
-                                                  .backoff_base_ns = options_.webhook_backoff_base_seconds * kNanosPerSecond,
-                                                  .backoff_max_ns = options_.webhook_backoff_max_seconds * kNanosPerSecond});
+  const auto effects =
+      change(core::WebhookRecord{.time_ns = stamp_ns_,
+                                 .delivery_id = id,
+                                 .start_ns = start_ns,
+                                 .end_ns = stamp_ns_,
+                                 .http_status = outcome.http_status,
+                                 .error = classify(outcome),
+                                 .span = span,
+                                 .attempts_max = options_.webhook_attempts_max,
+                                 .backoff_base_ns = options_.webhook_backoff_base_seconds * kNanosPerSecond,
+                                 .backoff_max_ns = options_.webhook_backoff_max_seconds * kNanosPerSecond});
   if (!effects) return;
   // Once per task, not per attempt.
   const auto* delivery = state_.delivery(id);
   if (delivery != nullptr && delivery->failed)
-    spdlog::warn("webhook delivery {} of task {} failed for good after {} attempts ({}); it is kept and can be replayed", id,
-                 effects->task->info->id_text, delivery->attempts, webhook_error_text(delivery->last_error));
+    spdlog::warn(
+        "webhook delivery {} of task {} failed for good after {} attempts ({}); it is kept and can be replayed", id,
+        effects->task->info->id_text, delivery->attempts, webhook_error_text(delivery->last_error));
   if (delivery == nullptr || delivery->failed)
-    deps_.metrics.webhook_delivery(observe::Metrics::Webhook::kTaskResult, effects->task->info->command,
-                                   delivery == nullptr ? observe::Metrics::Delivery::kSuccess : observe::Metrics::Delivery::kFailure);
+    deps_.metrics.webhook_delivery(
+        observe::Metrics::Webhook::kTaskResult, effects->task->info->command,
+        delivery == nullptr ? observe::Metrics::Delivery::kSuccess : observe::Metrics::Delivery::kFailure);
 }
 
 DeliverySnapshot Partition::snapshot(std::uint64_t id, const core::Delivery& delivery) {
-  return {.id = id, .info = state_.task(delivery.sequence)->info, .state = delivery.failed ? DeliveryState::kFailed : DeliveryState::kPending,
-          .attempts = delivery.attempts, .next_attempt_ns = delivery.failed ? 0 : delivery.due_ns,
-          .last_http_status = delivery.last_http_status, .last_error = std::string(webhook_error_text(delivery.last_error))};
+  return {.id = id,
+          .info = state_.task(delivery.sequence)->info,
+          .state = delivery.failed ? DeliveryState::kFailed : DeliveryState::kPending,
+          .attempts = delivery.attempts,
+          .next_attempt_ns = delivery.failed ? 0 : delivery.due_ns,
+          .last_http_status = delivery.last_http_status,
+          .last_error = std::string(webhook_error_text(delivery.last_error))};
 }
 
-void Partition::list_deliveries(Caller caller, std::uint64_t after, std::size_t limit, Done<std::vector<DeliverySnapshot>> done) {
-  post<std::vector<DeliverySnapshot>>(Kind::kRead, 64, std::move(done), [this, caller = std::move(caller), after, limit](auto reply) mutable {
-    std::vector<DeliverySnapshot> found;
-    for (const auto id : state_.deliveries_of(caller.tenant, after, limit)) found.push_back(snapshot(id, *state_.delivery(id)));
-    answer([reply = std::move(reply), found = std::move(found)]() mutable { reply(std::move(found)); });
-  });
+void Partition::list_deliveries(Caller caller, std::uint64_t after, std::size_t limit,
+                                Done<std::vector<DeliverySnapshot>> done) {
+  post<std::vector<DeliverySnapshot>>(
+      Kind::kRead, 64, std::move(done), [this, caller = std::move(caller), after, limit](auto reply) mutable {
+        std::vector<DeliverySnapshot> found;
+        for (const auto id : state_.deliveries_of(caller.tenant, after, limit))
+          found.push_back(snapshot(id, *state_.delivery(id)));
+        answer([reply = std::move(reply), found = std::move(found)]() mutable { reply(std::move(found)); });
+      });
 }
 
 void Partition::replay_delivery(Caller caller, std::uint64_t id, Done<DeliverySnapshot> done) {
   post<DeliverySnapshot>(Kind::kOwner, 64, std::move(done), [this, caller = std::move(caller), id](auto reply) mutable {
     auto effects = change(core::ReplayRecord{.time_ns = stamp_ns_, .delivery_id = id, .tenant = caller.tenant});
     Result<DeliverySnapshot> outcome;
-    if (effects) outcome = snapshot(id, *state_.delivery(id));
-    else outcome = std::unexpected<Error>(effects.error());
+    if (effects)
+      outcome = snapshot(id, *state_.delivery(id));
+    else
+      outcome = std::unexpected<Error>(effects.error());
     answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
   });
 }

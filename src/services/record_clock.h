@@ -28,8 +28,10 @@ class RecordClock {
   // `mark`: the last ClockRecord of the log (empty boot_id: none); `last_ns`: the last record's time.
   void start(const core::ClockRecord& mark, std::int64_t last_ns) {
     last_steady_ = clock_.steady_ns();
-    if (!mark.boot_id.empty() && mark.boot_id == clock_.boot_id() && mark.steady_ns <= last_steady_) offset_ = mark.time_ns - mark.steady_ns;
-    else offset_ = clock_.wall_ns() - last_steady_;
+    if (!mark.boot_id.empty() && mark.boot_id == clock_.boot_id() && mark.steady_ns <= last_steady_)
+      offset_ = mark.time_ns - mark.steady_ns;
+    else
+      offset_ = clock_.wall_ns() - last_steady_;
     offset_ = std::max(offset_.load(), last_ns - last_steady_);
     last_ = std::max(last_ns, last_steady_ + offset_);
   }
@@ -45,8 +47,12 @@ class RecordClock {
     return last_;
   }
 
-  [[nodiscard]] std::int64_t to_record_ns(std::int64_t steady_ns) const { return steady_ns + offset_.load(std::memory_order_relaxed); }
-  [[nodiscard]] std::int64_t to_steady_ns(std::int64_t record_ns) const { return record_ns - offset_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t to_record_ns(std::int64_t steady_ns) const {
+    return steady_ns + offset_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::int64_t to_steady_ns(std::int64_t record_ns) const {
+    return record_ns - offset_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] std::int64_t now_ns() const { return to_record_ns(clock_.steady_ns()); }
 
  private:

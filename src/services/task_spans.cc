@@ -113,9 +113,7 @@ void to_span(const core::TaskInfo& info, const core::Event& event, observe::Span
   out.start_ns = event.start_ns;
   out.end_ns = event.end_ns;
   switch (event.kind) {
-    case EventKind::kCreate:
-      create_attributes(info, out);
-      break;
+    case EventKind::kCreate: create_attributes(info, out); break;
     case EventKind::kDelayed:
       out.name = "codeq.task.delayed";
       attempt_attributes(info, event, out);
@@ -169,7 +167,8 @@ void to_span(const core::TaskInfo& info, const core::Event& event, observe::Span
       out.name = "codeq.task.submit_result";
       out.scope = Scope::kResults;
       attempt_attributes(info, event, out);
-      out.set("codeq.submit.status", static_cast<core::Status>(event.detail) == core::Status::kCompleted ? "COMPLETED" : "FAILED");
+      out.set("codeq.submit.status",
+              static_cast<core::Status>(event.detail) == core::Status::kCompleted ? "COMPLETED" : "FAILED");
       messaging(info, "result", "settle", out);
       link_request(event, out);
       break;
@@ -190,14 +189,12 @@ void to_span(const core::TaskInfo& info, const core::Event& event, observe::Span
       out.set("error.type", event.detail == 2 ? "lease_expired" : "max_attempts");
       messaging(info, "dead_letter", "settle", out);
       break;
-    case EventKind::kWebhook:
-      webhook_attributes(info, event, out);
-      break;
+    case EventKind::kWebhook: webhook_attributes(info, event, out); break;
   }
 }
 
-void to_replay_span(const core::TaskInfo& info, const core::SpanContext& context, core::SpanId parent, std::string_view tracestate,
-                    std::int64_t start_ns, std::int64_t end_ns, observe::Span& out) {
+void to_replay_span(const core::TaskInfo& info, const core::SpanContext& context, core::SpanId parent,
+                    std::string_view tracestate, std::int64_t start_ns, std::int64_t end_ns, observe::Span& out) {
   out = {};
   out.context = context;
   out.parent = parent;

@@ -23,7 +23,8 @@ struct WebhookJob {
 
 struct WebhookOutcome {
   int http_status = 0;          // 0: no answer
-  std::string_view error;       // "" or a short class: "timeout", "connect", "dns", "tls", "refused-address", "bad-url", "io"
+  std::string_view
+      error;       // "" or a short class: "timeout", "connect", "dns", "tls", "refused-address", "bad-url", "io"
   [[nodiscard]] bool delivered() const { return http_status >= 200 && http_status <= 299; }
 };
 

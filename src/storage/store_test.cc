@@ -7,7 +7,8 @@
 namespace codeq::storage {
 namespace {
 
-INSTANTIATE_TEST_SUITE_P(Memory, StoreContract, ::testing::Values(MakeStore([] { return std::make_unique<MemoryStore>(); })));
+INSTANTIATE_TEST_SUITE_P(Memory, StoreContract,
+                         ::testing::Values(MakeStore([] { return std::make_unique<MemoryStore>(); })));
 
 }  // namespace
 }  // namespace codeq::storage

@@ -18,7 +18,8 @@ TEST(WireStatus, EveryCodeHasAPageThatNamesItsStatus) {
     std::ifstream page(std::string(CODEQ_SOURCE_DIR) + "/docs/errors/" + std::string(wire.slug) + ".md");
     std::stringstream text;
     text << page.rdbuf();
-    EXPECT_TRUE(text.str().starts_with("# `" + std::string(wire.slug) + "` (HTTP " + std::to_string(wire.http) + ")")) << wire.slug;
+    EXPECT_TRUE(text.str().starts_with("# `" + std::string(wire.slug) + "` (HTTP " + std::to_string(wire.http) + ")"))
+        << wire.slug;
     EXPECT_NE(reason_phrase(wire.http), "Status");
   }
 }

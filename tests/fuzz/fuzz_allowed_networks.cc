@@ -21,6 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   storage.ss_family = size % 2 == 0 ? AF_INET : AF_INET6;
   const auto& address = reinterpret_cast<const sockaddr&>(storage);
   const bool global = codeq::transport::globally_reachable(address);
-  if (networks && codeq::transport::may_connect(address, *networks) != (global || networks->contains(address))) std::abort();
+  if (networks && codeq::transport::may_connect(address, *networks) != (global || networks->contains(address)))
+    std::abort();
   return 0;
 }

@@ -10,13 +10,17 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using codeq::services::AuthOptions;
-  static const auto auth = codeq::services::make_authenticator(AuthOptions{
-      .producer_type = "static", .producer_config = R"({"token":"p","subject":"alice"})", .worker_type = "static", .worker_config = R"({"token":"w","subject":"bob","scopes":["codeq:claim"],"eventTypes":["*"]})", .allow_producer_as_worker = true});
+  static const auto auth = codeq::services::make_authenticator(
+      AuthOptions{.producer_type = "static",
+                  .producer_config = R"({"token":"p","subject":"alice"})",
+                  .worker_type = "static",
+                  .worker_config = R"({"token":"w","subject":"bob","scopes":["codeq:claim"],"eventTypes":["*"]})",
+                  .allow_producer_as_worker = true});
   const std::string text(reinterpret_cast<const char*>(data), size);
   if (!text.empty() && text[0] == '1') {
     for (const char* type : {"static", "multi"}) {
-      const auto made = codeq::services::make_authenticator(
-          AuthOptions{.producer_type = type, .producer_config = text.substr(1), .worker_type = "", .worker_config = ""});
+      const auto made = codeq::services::make_authenticator(AuthOptions{
+          .producer_type = type, .producer_config = text.substr(1), .worker_type = "", .worker_config = ""});
       if (made) static_cast<void>((*made)->producer("Bearer p").has_value());
     }
     return 0;

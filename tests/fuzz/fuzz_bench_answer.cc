@@ -11,7 +11,9 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   codeq::app::Answer answer;
-  if (codeq::app::parse_answer(bytes, answer) == codeq::app::AnswerState::kDone && (answer.size > size || answer.body.size() > answer.size)) std::abort();
+  if (codeq::app::parse_answer(bytes, answer) == codeq::app::AnswerState::kDone &&
+      (answer.size > size || answer.body.size() > answer.size))
+    std::abort();
   std::vector<codeq::app::ClaimedTask> tasks;
   codeq::app::find_claimed(bytes, tasks);
   for (const auto& task : tasks) {

@@ -31,7 +31,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string value = variable == nullptr ? "" : text.substr(1);
   const auto loaded = codeq::app::load_config_text(
       variable == nullptr ? text : std::string_view("producerAuthProvider: static"), "fuzz.yaml",
-      [&](const char* name) { return variable != nullptr && std::string_view(name) == variable ? value.c_str() : nullptr; });
+      [&](const char* name) {
+        return variable != nullptr && std::string_view(name) == variable ? value.c_str() : nullptr;
+      });
   if (loaded) {
     CHECK(!loaded->config.data_path.empty());
     CHECK(loaded->config.port >= 1 && loaded->config.port <= 65'535);

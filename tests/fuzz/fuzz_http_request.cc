@@ -39,8 +39,9 @@ std::vector<std::string> requests_of(std::string_view bytes, std::size_t piece) 
       if (reader.state() != RequestReader::State::kComplete) break;
       const auto& r = reader.request();
       CHECK(r.body.size() <= kLimits.body_bytes_max && r.target.size() <= kLimits.header_bytes_max);
-      seen.push_back(std::to_string(static_cast<int>(r.method)) + " " + r.target + " " + r.authorization + " " + r.request_id + " " +
-                     std::to_string(r.traceparent.views().size()) + (r.keep_alive ? " k " : " c ") + r.body);
+      seen.push_back(std::to_string(static_cast<int>(r.method)) + " " + r.target + " " + r.authorization + " " +
+                     r.request_id + " " + std::to_string(r.traceparent.views().size()) +
+                     (r.keep_alive ? " k " : " c ") + r.body);
       reader.next();
       if (kept.empty()) break;
     }
@@ -57,7 +58,8 @@ void decode_all(std::string_view body) {
     CHECK(!task->command.empty() && task->delay_ms >= 0);
   }
   if (const auto tasks = decode_create_batch(body, kDepthMax)) CHECK(!tasks->empty() && tasks->size() <= kBatchMax);
-  if (const auto claim = decode_claim(body, kDepthMax)) CHECK(claim->count == 1 && claim->wait_ms >= 0 && claim->wait_ms <= 30'000);
+  if (const auto claim = decode_claim(body, kDepthMax))
+    CHECK(claim->count == 1 && claim->wait_ms >= 0 && claim->wait_ms <= 30'000);
   if (const auto claim = decode_claim_batch(body, kDepthMax)) CHECK(claim->count >= 1 && claim->count <= kBatchMax);
   static_cast<void>(decode_heartbeat(body, kDepthMax));
   static_cast<void>(decode_nack(body, kDepthMax));

@@ -77,7 +77,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   CHECK(core::valid_json(written));
   const auto back = core::json_unescape(written);
   CHECK(back.has_value());
-  if (core::valid_json("\"" + std::string(text) + "\"") && text.find('\\') == std::string_view::npos) CHECK(*back == text);
+  if (core::valid_json("\"" + std::string(text) + "\"") && text.find('\\') == std::string_view::npos)
+    CHECK(*back == text);
   if (const auto number = core::json_int(text)) {
     CHECK(!ours);
     CHECK(std::to_string(*number) == text || text == "-0");

@@ -19,7 +19,8 @@ std::optional<T> number(std::string_view digits) {
 }
 
 bool same_name(std::string_view a, std::string_view lower) {
-  return std::ranges::equal(a, lower, [](char x, char y) { return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y; });
+  return std::ranges::equal(a, lower,
+                            [](char x, char y) { return (x >= 'A' && x <= 'Z' ? static_cast<char>(x + 32) : x) == y; });
 }
 
 std::string_view trim(std::string_view text) {
@@ -46,7 +47,8 @@ AnswerState parse_answer(std::string_view bytes, Answer& answer) {
   auto head = bytes.substr(0, head_end + 2);
   const auto line_end = head.find("\r\n");
   const auto line = head.substr(0, line_end);
-  if (line.size() < 12 || !line.starts_with("HTTP/1.1 ") || (line.size() > 12 && line[12] != ' ')) return AnswerState::kBad;
+  if (line.size() < 12 || !line.starts_with("HTTP/1.1 ") || (line.size() > 12 && line[12] != ' '))
+    return AnswerState::kBad;
   const auto status = number<int>(line.substr(9, 3));
   if (!status || *status < 200 || *status > 599) return AnswerState::kBad;
   answer = {.status = *status};

@@ -25,8 +25,8 @@ AnswerState parse_answer(std::string_view bytes, Answer& answer);
 // A claimed task, as the bench finds it in a claim's body: its id, and the two strings that the bench put into the payload.
 struct ClaimedTask {
   std::string_view id;
-  std::string_view run;          // of the payload's "run"; empty: not one of ours
-  std::int64_t created_ns = 0;   // of the payload's "t"
+  std::string_view run;  // of the payload's "run"; empty: not one of ours
+  std::int64_t created_ns = 0;  // of the payload's "t"
 };
 // One Task object or {"tasks":[...]}. Trusts the server to write its keys without spaces; what it does not find it leaves out.
 void find_claimed(std::string_view body, std::vector<ClaimedTask>& tasks);

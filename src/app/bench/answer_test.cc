@@ -18,7 +18,8 @@ TEST(ParseAnswer, TakesAnAnswerOfItsContentLengthAndLeavesTheRest) {
 TEST(ParseAnswer, WaitsForMoreAtEveryByteOfAnAnswer) {
   const std::string bytes = "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\n{}";
   Answer answer;
-  for (std::size_t size = 0; size < bytes.size(); ++size) EXPECT_EQ(parse_answer(bytes.substr(0, size), answer), AnswerState::kMore) << size;
+  for (std::size_t size = 0; size < bytes.size(); ++size)
+    EXPECT_EQ(parse_answer(bytes.substr(0, size), answer), AnswerState::kMore) << size;
   ASSERT_EQ(parse_answer(bytes, answer), AnswerState::kDone);
   EXPECT_TRUE(answer.close);
 }
@@ -31,11 +32,14 @@ TEST(ParseAnswer, NeedsNoLengthForNoContent) {
 }
 
 TEST(ParseAnswer, RefusesWhatABenchShouldNotMeet) {
-  for (const std::string bytes : {"HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
-                                  "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                                  "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-                                  "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n",
-                                  "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "hello\r\n\r\n", "\r\n\r\n"}) {
+  for (const std::string bytes :
+       {"HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "hello\r\n\r\n",
+        "\r\n\r\n"}) {
     Answer answer;
     EXPECT_EQ(parse_answer(bytes, answer), AnswerState::kBad) << bytes;
   }
@@ -44,7 +48,8 @@ TEST(ParseAnswer, RefusesWhatABenchShouldNotMeet) {
 }
 
 TEST(FindClaimed, ReadsIdAndPayloadOfOneTaskAndOfMany) {
-  const std::string one = R"({"id":"a-1","command":"B","payload":"{\"t\":\"123\",\"run\":\"r9\",\"fill\":\"\"}","status":"IN_PROGRESS"})";
+  const std::string one =
+      R"({"id":"a-1","command":"B","payload":"{\"t\":\"123\",\"run\":\"r9\",\"fill\":\"\"}","status":"IN_PROGRESS"})";
   std::vector<ClaimedTask> tasks;
   find_claimed(one, tasks);
   ASSERT_EQ(tasks.size(), 1U);
@@ -52,7 +57,8 @@ TEST(FindClaimed, ReadsIdAndPayloadOfOneTaskAndOfMany) {
   EXPECT_EQ(tasks[0].run, "r9");
   EXPECT_EQ(tasks[0].created_ns, 123);
 
-  const std::string many = R"({"tasks":[{"id":"a","payload":"{\"id\":\"x\"}"},)" + one + R"(,{"id":"c","payload":"{\"t\":\"7\",\"run\":\"r9\"}"}]})";
+  const std::string many = R"({"tasks":[{"id":"a","payload":"{\"id\":\"x\"}"},)" + one +
+                           R"(,{"id":"c","payload":"{\"t\":\"7\",\"run\":\"r9\"}"}]})";
   tasks.clear();
   find_claimed(many, tasks);
   ASSERT_EQ(tasks.size(), 3U);
@@ -64,7 +70,8 @@ TEST(FindClaimed, ReadsIdAndPayloadOfOneTaskAndOfMany) {
 
 TEST(FindClaimed, MakesNothingOutOfOtherText) {
   std::vector<ClaimedTask> tasks;
-  for (const auto* text : {"", "{}", R"({"id":")", R"({"id":"")", R"("id":"\)", R"({"error":"x"})"}) find_claimed(text, tasks);
+  for (const auto* text : {"", "{}", R"({"id":")", R"({"id":"")", R"("id":"\)", R"({"error":"x"})"})
+    find_claimed(text, tasks);
   EXPECT_TRUE(tasks.empty());
 }
 

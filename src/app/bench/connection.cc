@@ -17,7 +17,8 @@ Result<BenchAddress> BenchAddress::look_up(const std::string& host, std::uint16_
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* raw = nullptr;
-  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &raw) != 0) return fail(Code::kInvalidArgument, "unknown host " + host);
+  if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &raw) != 0)
+    return fail(Code::kInvalidArgument, "unknown host " + host);
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(raw, &freeaddrinfo);
   BenchAddress address;
   std::memcpy(&address.storage, list->ai_addr, list->ai_addrlen);

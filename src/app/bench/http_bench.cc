@@ -25,7 +25,7 @@ namespace codeq::app {
 namespace {
 
 constexpr std::int64_t kAfterErrorNs = 100 * kNanosPerMilli;   // before an erring connection tries again
-constexpr std::int64_t kAfterNothingNs = 5 * kNanosPerMilli;   // before the next claim where the server does not wait
+constexpr std::int64_t kAfterNothingNs = 5 * kNanosPerMilli;  // before the next claim where the server does not wait
 constexpr std::int64_t kDrainNs = 5 * kNanosPerSecond;
 
 enum class Doing : std::uint8_t { kNothing, kCreate, kClaim, kResult };
@@ -46,14 +46,15 @@ struct Client {
   Doing doing = Doing::kNothing;
   bool watched_for_write = false;
   std::int64_t sent_ns = 0;
-  std::int64_t resume_ns = 0;      // not before
-  std::vector<HeldTask> held;      // claimed, and not settled
+  std::int64_t resume_ns = 0;  // not before
+  std::vector<HeldTask> held;  // claimed, and not settled
 };
 
 std::int64_t own_cpu_us() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * std::int64_t{1'000'000} + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+  return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * std::int64_t{1'000'000} + usage.ru_utime.tv_usec +
+         usage.ru_stime.tv_usec;
 }
 
 std::string random_run() {
@@ -67,7 +68,11 @@ std::string random_run() {
 class HttpBench {
  public:
   HttpBench(const BenchOptions& options, const BenchAddress& address)
-      : options_(options), address_(address), run_(random_run()), requests_(options, run_), epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
+      : options_(options),
+        address_(address),
+        run_(random_run()),
+        requests_(options, run_),
+        epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
   ~HttpBench() { close(epoll_); }
   HttpBench(const HttpBench&) = delete;
   HttpBench& operator=(const HttpBench&) = delete;
@@ -113,8 +118,9 @@ class HttpBench {
       std::uint64_t errors = 0;
       for (const auto& [what, count] : report_.errors) errors += count;
       if (options_.progress) {
-        std::fprintf(stderr, "%8lu cycles/s  %6ld waiting or under way  %lu errors\n", static_cast<unsigned long>(report_.cycles - line_cycles),
-                     static_cast<long>(outstanding_), static_cast<unsigned long>(errors));
+        std::fprintf(stderr, "%8lu cycles/s  %6ld waiting or under way  %lu errors\n",
+                     static_cast<unsigned long>(report_.cycles - line_cycles), static_cast<long>(outstanding_),
+                     static_cast<unsigned long>(errors));
       }
       line_cycles = report_.cycles;
     }
@@ -124,8 +130,11 @@ class HttpBench {
   void drain() {
     draining_ = true;
     const auto end_ns = clock_.steady_ns() + kDrainNs;
-    const auto creating = [&] { return std::ranges::any_of(clients_, [](const auto& client) { return client->doing == Doing::kCreate; }); };
-    for (auto now = clock_.steady_ns(); now < end_ns && (outstanding_ > 0 || creating()); now = clock_.steady_ns()) turn(now, end_ns);
+    const auto creating = [&] {
+      return std::ranges::any_of(clients_, [](const auto& client) { return client->doing == Doing::kCreate; });
+    };
+    for (auto now = clock_.steady_ns(); now < end_ns && (outstanding_ > 0 || creating()); now = clock_.steady_ns())
+      turn(now, end_ns);
   }
 
   void turn(std::int64_t now, std::int64_t end_ns) {
@@ -134,7 +143,10 @@ class HttpBench {
       if (client->doing == Doing::kNothing) go_on(*client, now);
       idle = idle || client->doing == Doing::kNothing;
     }
-    const auto wait_ms = std::clamp<std::int64_t>((end_ns - now) / kNanosPerMilli, 1, !idle ? 100 : options_.rate > 0 ? 1 : 5);
+    const auto wait_ms = std::clamp<std::int64_t>((end_ns - now) / kNanosPerMilli, 1,
+                                                  !idle               ? 100
+                                                  : options_.rate > 0 ? 1
+                                                                      : 5);
     epoll_event events[256];
     const int count = epoll_wait(epoll_, events, 256, static_cast<int>(wait_ms));
     for (int i = 0; i < count; ++i) on_event(*static_cast<Client*>(events[i].data.ptr), events[i].events);
@@ -170,7 +182,8 @@ class HttpBench {
         }
         note(report_.create, took);
         if (!batch) return;
-        const auto refused = static_cast<std::int64_t>(options_.batch) - static_cast<std::int64_t>(occurrences(answer.body, R"("task":{)"));
+        const auto refused = static_cast<std::int64_t>(options_.batch) -
+                             static_cast<std::int64_t>(occurrences(answer.body, R"("task":{)"));
         if (refused <= 0) return;
         outstanding_ -= refused;
         return error(client, "item", now);
@@ -184,7 +197,8 @@ class HttpBench {
         found_.clear();
         find_claimed(answer.body, found_);
         if (found_.empty()) return error(client, "unreadable", now);
-        for (const auto& task : found_) client.held.push_back({std::string(task.id), task.created_ns, task.run == run_});
+        for (const auto& task : found_)
+          client.held.push_back({std::string(task.id), task.created_ns, task.run == run_});
         return note(report_.claim, took);
       }
       case Doing::kResult: {
@@ -217,7 +231,8 @@ class HttpBench {
     if (options_.rate > 0) {
       if (now < next_create_ns_) return;
       // What the broker did not let us send in time is not made up for by a burst.
-      next_create_ns_ = std::max(next_create_ns_, now - kNanosPerSecond / 10) + static_cast<std::int64_t>(options_.batch * 1e9 / options_.rate);
+      next_create_ns_ = std::max(next_create_ns_, now - kNanosPerSecond / 10) +
+                        static_cast<std::int64_t>(options_.batch * 1e9 / options_.rate);
     }
     outstanding_ += options_.batch;
     start(client, Doing::kCreate, requests_.create(now), now);
@@ -231,7 +246,8 @@ class HttpBench {
   }
 
   void broken(Client& client) {
-    if (client.doing == Doing::kCreate) outstanding_ -= options_.batch;  // it may have been created; then it is found as a task of ours
+    if (client.doing == Doing::kCreate)
+      outstanding_ -= options_.batch;  // it may have been created; then it is found as a task of ours
     outstanding_ -= std::ranges::count_if(client.held, &HeldTask::ours);
     outstanding_ = std::max<std::int64_t>(outstanding_, 0);
     client.held.clear();
@@ -290,7 +306,7 @@ class HttpBench {
   int epoll_;
   BenchReport report_;
   std::int64_t next_create_ns_ = 0;
-  std::int64_t outstanding_ = 0;   // of ours: created or being created, and not settled
+  std::int64_t outstanding_ = 0;  // of ours: created or being created, and not settled
   bool draining_ = false;
   std::vector<ClaimedTask> found_;
   std::vector<std::unique_ptr<Client>> clients_;
@@ -298,16 +314,23 @@ class HttpBench {
 
 Result<void> check(const BenchOptions& o) {
   const auto refuse = [](const char* why) { return fail(Code::kInvalidArgument, why); };
-  const auto token_ok = [](const std::string& token) { return std::ranges::all_of(token, [](unsigned char c) { return c > 0x20 && c < 0x7f; }); };
-  if (o.producers == 0 || o.workers == 0 || o.producers > 10'000 || o.workers > 10'000) return refuse("1 to 10000 producers and workers");
+  const auto token_ok = [](const std::string& token) {
+    return std::ranges::all_of(token, [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  };
+  if (o.producers == 0 || o.workers == 0 || o.producers > 10'000 || o.workers > 10'000)
+    return refuse("1 to 10000 producers and workers");
   if (o.batch == 0 || o.batch > 100) return refuse("a batch is 1 to 100 tasks");
-  if (!(o.seconds > 0 && o.seconds <= 1e6) || !(o.warmup_seconds >= 0 && o.warmup_seconds <= 1e6)) return refuse("the duration is out of range");
+  if (!(o.seconds > 0 && o.seconds <= 1e6) || !(o.warmup_seconds >= 0 && o.warmup_seconds <= 1e6))
+    return refuse("the duration is out of range");
   if (!(o.rate == 0 || (o.rate >= 0.001 && o.rate <= 1e9))) return refuse("the rate is out of range");
   if (o.payload_bytes > (1U << 20)) return refuse("a payload is at most 1 MiB");
-  if (o.command.empty() || !std::ranges::all_of(o.command, [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.'; })) {
+  if (o.command.empty() || !std::ranges::all_of(o.command, [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
+      })) {
     return refuse("a command of letters, digits, '_', '-' and '.'");
   }
-  if (!token_ok(o.producer_token) || !token_ok(o.worker_token)) return refuse("a token holds characters that no header may");
+  if (!token_ok(o.producer_token) || !token_ok(o.worker_token))
+    return refuse("a token holds characters that no header may");
   return {};
 }
 
@@ -325,7 +348,9 @@ Result<void> set_bench_url(std::string_view url, BenchOptions& options) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (error != std::errc{} || end != digits.data() + digits.size() || port == 0) return refuse();
   if (host.size() > 2 && host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (!std::ranges::all_of(host, [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '-' || c == ':' || c == '_'; })) return refuse();
+  if (!std::ranges::all_of(
+          host, [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '-' || c == ':' || c == '_'; }))
+    return refuse();
   options.host = host;
   options.port = port;
   return {};

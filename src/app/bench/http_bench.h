@@ -21,20 +21,20 @@ namespace codeq::app {
 struct BenchOptions {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8080;
-  std::string producer_token, worker_token;   // never printed
-  std::uint32_t producers = 8;                // connections
-  std::uint32_t workers = 8;                  // connections
-  double seconds = 10;                        // measured
-  double warmup_seconds = 1;                  // before that, not counted
-  std::uint64_t cycles = 0;                   // not 0: stop after so many, without a warm-up; for counting instructions
-  std::uint32_t payload_bytes = 300;          // of each payload's JSON text; less than it needs (about 60) means what it needs
-  std::uint32_t batch = 1;                    // 2..100: the batch routes, so many tasks a request
-  std::uint32_t backlog = 256;                // tasks created and not yet settled, at most; at least `batch`
-  double rate = 0;                            // creates per second over all producers; 0: as many as the backlog lets
-  std::optional<int> server_pid;              // its CPU time is read from /proc
+  std::string producer_token, worker_token;  // never printed
+  std::uint32_t producers = 8;  // connections
+  std::uint32_t workers = 8;  // connections
+  double seconds = 10;  // measured
+  double warmup_seconds = 1;  // before that, not counted
+  std::uint64_t cycles = 0;  // not 0: stop after so many, without a warm-up; for counting instructions
+  std::uint32_t payload_bytes = 300;  // of each payload's JSON text; less than it needs (about 60) means what it needs
+  std::uint32_t batch = 1;  // 2..100: the batch routes, so many tasks a request
+  std::uint32_t backlog = 256;  // tasks created and not yet settled, at most; at least `batch`
+  double rate = 0;  // creates per second over all producers; 0: as many as the backlog lets
+  std::optional<int> server_pid;  // its CPU time is read from /proc
   std::string command = "BENCH";
-  bool json = false;                          // one JSON line instead of the table
-  bool progress = true;                       // a line per second on stderr
+  bool json = false;  // one JSON line instead of the table
+  bool progress = true;  // a line per second on stderr
 };
 
 // "http://host:port" or "host:port". Errors: kInvalidArgument

@@ -21,13 +21,14 @@ using transport::testing_support::ReceivedRequest;
 // The smallest thing that a bench can take for a broker.
 class TinyBroker {
  public:
-  TinyBroker() : server_([this](Peer& peer) {
-    while (auto request = peer.read_request()) {
-      if (!peer.write(answer(*request))) return;
-      const std::scoped_lock lock(mutex_);
-      if (hang_up_ != 0 && ++answers_ % hang_up_ == 0) return;
-    }
-  }) {}
+  TinyBroker()
+      : server_([this](Peer& peer) {
+          while (auto request = peer.read_request()) {
+            if (!peer.write(answer(*request))) return;
+            const std::scoped_lock lock(mutex_);
+            if (hang_up_ != 0 && ++answers_ % hang_up_ == 0) return;
+          }
+        }) {}
 
   BenchOptions options() const {
     BenchOptions options;
@@ -64,15 +65,20 @@ class TinyBroker {
       if (c == '"') escaped += '\\';
       escaped += c;
     }
-    queue_.push_back(R"({"id":"task-)" + std::to_string(++made_) + R"(","command":"BENCH","payload":")" + escaped + R"("})");
+    queue_.push_back(R"({"id":"task-)" + std::to_string(++made_) + R"(","command":"BENCH","payload":")" + escaped +
+                     R"("})");
     most_waiting_ = std::max(most_waiting_, queue_.size() + leased_);
     return queue_.back();
   }
   std::string answer(const ReceivedRequest& request) {
     const std::scoped_lock lock(mutex_);
     const auto& line = request.start_line;
-    if (line.starts_with("GET /metrics ")) return reply("200 OK", "codeq_durability_info{mode=\"none\"} 1\ncodeq_tracing_info{sampling=\"0.25\"} 1\n");
-    const auto wanted = line.starts_with("POST /v1/codeq/tasks HTTP") || line.starts_with("POST /v1/codeq/tasks/batch HTTP") ? "canary-producer" : "canary-worker";
+    if (line.starts_with("GET /metrics "))
+      return reply("200 OK", "codeq_durability_info{mode=\"none\"} 1\ncodeq_tracing_info{sampling=\"0.25\"} 1\n");
+    const auto wanted =
+        line.starts_with("POST /v1/codeq/tasks HTTP") || line.starts_with("POST /v1/codeq/tasks/batch HTTP")
+            ? "canary-producer"
+            : "canary-worker";
     if (request.headers.at("authorization") != std::string("Bearer ") + wanted) ++unauthorized_;
     if (line.starts_with("POST /v1/codeq/tasks HTTP")) {
       if (refuse_creates) return reply("503 Busy", R"({"error":"busy"})");
@@ -80,7 +86,8 @@ class TinyBroker {
     }
     if (line.starts_with("POST /v1/codeq/tasks/batch HTTP")) {
       std::string out;
-      for (auto at = request.body.find("{\"command\""); at != std::string::npos; at = request.body.find("{\"command\"", at + 1)) {
+      for (auto at = request.body.find("{\"command\""); at != std::string::npos;
+           at = request.body.find("{\"command\"", at + 1)) {
         out += (out.empty() ? "" : ",") + (R"({"task":)" + create(request.body.substr(at)) + '}');
       }
       return reply("200 OK", R"({"results":[)" + out + "]}");
@@ -96,10 +103,12 @@ class TinyBroker {
       } while (batch && !queue_.empty());
       return reply("200 OK", batch ? R"({"tasks":[)" + out + "]}" : out);
     }
-    const std::string record = R"({"taskId":"x","status":"COMPLETED","result":{"ok":true},"completedAt":"2026-01-01T00:00:00Z"})";
+    const std::string record =
+        R"({"taskId":"x","status":"COMPLETED","result":{"ok":true},"completedAt":"2026-01-01T00:00:00Z"})";
     if (line.starts_with("POST /v1/codeq/tasks/batch/results")) {
       std::string out;
-      for (auto at = request.body.find("\"taskId\""); at != std::string::npos; at = request.body.find("\"taskId\"", at + 1)) {
+      for (auto at = request.body.find("\"taskId\""); at != std::string::npos;
+           at = request.body.find("\"taskId\"", at + 1)) {
         out += (out.empty() ? "" : ",") + (R"({"taskId":"x","result":)" + record + '}');
         --leased_;
       }
@@ -190,9 +199,10 @@ TEST(HttpBench, SaysWhenThereIsNobody) {
 }
 
 TEST(HttpBench, RefusesOptionsThatDoNotWork) {
-  for (auto break_it : {+[](BenchOptions& o) { o.batch = 0; }, +[](BenchOptions& o) { o.batch = 101; }, +[](BenchOptions& o) { o.workers = 0; },
-                        +[](BenchOptions& o) { o.seconds = -1; }, +[](BenchOptions& o) { o.command = "a\"b"; },
-                        +[](BenchOptions& o) { o.producer_token = "a\r\nb"; }}) {
+  for (auto break_it :
+       {+[](BenchOptions& o) { o.batch = 0; }, +[](BenchOptions& o) { o.batch = 101; },
+        +[](BenchOptions& o) { o.workers = 0; }, +[](BenchOptions& o) { o.seconds = -1; },
+        +[](BenchOptions& o) { o.command = "a\"b"; }, +[](BenchOptions& o) { o.producer_token = "a\r\nb"; }}) {
     BenchOptions options;
     break_it(options);
     std::ostringstream out;
@@ -208,7 +218,8 @@ TEST(BenchUrl, IsAHostAndAPort) {
   EXPECT_EQ(options.port, 81);
   ASSERT_TRUE(set_bench_url("[::1]:8080", options).has_value());
   EXPECT_EQ(options.host, "::1");
-  for (const auto* url : {"", "http://", "http://host", "https://host:1", "http://host:0", "http://host:99999", "http://host:1/path", "http://u@h:1", ":80"}) {
+  for (const auto* url : {"", "http://", "http://host", "https://host:1", "http://host:0", "http://host:99999",
+                          "http://host:1/path", "http://u@h:1", ":80"}) {
     EXPECT_FALSE(set_bench_url(url, options).has_value()) << url;
   }
 }

@@ -12,7 +12,8 @@ TEST(CpuOfStat, AddsUserAndSystemTimeBehindANameThatHoldsAnything) {
 }
 
 TEST(CpuOfStat, SaysNothingWhereTheFieldsAreMissingOrNoNumbers) {
-  for (const auto* text : {"", "12", "12 (x)", "12 (x) S 1 2 3", "12 (x) S 1 2 3 4 5 6 7 8 9 10 a 25 0", "12 (x) S 1 2 3 4 5 6 7 8 9 10 -1 25 0"}) {
+  for (const auto* text : {"", "12", "12 (x)", "12 (x) S 1 2 3", "12 (x) S 1 2 3 4 5 6 7 8 9 10 a 25 0",
+                           "12 (x) S 1 2 3 4 5 6 7 8 9 10 -1 25 0"}) {
     EXPECT_EQ(cpu_us_of_stat(text, 100), std::nullopt) << text;
   }
 }
@@ -39,8 +40,8 @@ TEST(BenchReport, SaysInWordsWhatWasMeasuredAndUnderWhichPromise) {
   BenchOptions options;
   options.producer_token = "canary-token";
   const auto text = report_text(options, sample());
-  for (const auto* part : {"500.0 full cycles/s (1000 acknowledged results)", "durability sync, trace sampling 1", "server CPU 90.0 us per cycle", "1.500",
-                           "errors: create 503: 3"}) {
+  for (const auto* part : {"500.0 full cycles/s (1000 acknowledged results)", "durability sync, trace sampling 1",
+                           "server CPU 90.0 us per cycle", "1.500", "errors: create 503: 3"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
   EXPECT_EQ(text.find("canary"), std::string::npos);
@@ -50,12 +51,13 @@ TEST(BenchReport, IsOneLineOfJsonForMachines) {
   auto report = sample();
   report.durability = "a\"b\n";
   const auto json = report_json({}, report);
-  EXPECT_EQ(json,
-            R"({"bench":"http","producers":8,"workers":8,"batch":1,"payload_bytes":300,"backlog":256,"seconds":2.000,"cycles":1000,)"
-            R"("cycles_per_second":500.0,"durability":"a\"b\u000a","sampling":"1","latency_us":{)"
-            R"("cycle":{"count":1,"p50":1500.0,"p99":1500.0,"max":1500.0},"create":{"count":1,"p50":1500.0,"p99":1500.0,"max":1500.0},)"
-            R"("claim":{"count":1,"p50":1500.0,"p99":1500.0,"max":1500.0},"result":{"count":1,"p50":1500.0,"p99":1500.0,"max":1500.0}},)"
-            R"("server_cpu_us_per_cycle":90.00,"client_cpu_us_per_cycle":20.00,"errors":{"create 503":3}})");
+  EXPECT_EQ(
+      json,
+      R"({"bench":"http","producers":8,"workers":8,"batch":1,"payload_bytes":300,"backlog":256,"seconds":2.000,"cycles":1000,)"
+      R"("cycles_per_second":500.0,"durability":"a\"b\u000a","sampling":"1","latency_us":{)"
+      R"("cycle":{"count":1,"p50":1500.0,"p99":1500.0,"max":1500.0},"create":{"count":1,"p50":1500.0,"p99":1500.0,"max":1500.0},)"
+      R"("claim":{"count":1,"p50":1500.0,"p99":1500.0,"max":1500.0},"result":{"count":1,"p50":1500.0,"p99":1500.0,"max":1500.0}},)"
+      R"("server_cpu_us_per_cycle":90.00,"client_cpu_us_per_cycle":20.00,"errors":{"create 503":3}})");
 }
 
 }  // namespace

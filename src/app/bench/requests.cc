@@ -10,7 +10,8 @@ std::string bearer(const std::string& token) { return token.empty() ? "" : "Auth
 }  // namespace
 
 BenchRequests::BenchRequests(const BenchOptions& options, std::string run)
-    : host_("Host: " + (options.host.find(':') == std::string::npos ? options.host : "[" + options.host + "]") + ':' + std::to_string(options.port) + "\r\n"),
+    : host_("Host: " + (options.host.find(':') == std::string::npos ? options.host : "[" + options.host + "]") + ':' +
+            std::to_string(options.port) + "\r\n"),
       producer_(bearer(options.producer_token)),
       worker_(bearer(options.worker_token)),
       command_(options.command),
@@ -32,7 +33,10 @@ void BenchRequests::add_task(std::int64_t now_ns) {
 
 std::string_view BenchRequests::finish(std::string_view path, const std::string& token) {
   request_.assign("POST ").append(path).append(" HTTP/1.1\r\n").append(host_).append(token);
-  request_.append("Content-Type: application/json\r\nContent-Length: ").append(std::to_string(body_.size())).append("\r\n\r\n").append(body_);
+  request_.append("Content-Type: application/json\r\nContent-Length: ")
+      .append(std::to_string(body_.size()))
+      .append("\r\n\r\n")
+      .append(body_);
   return request_;
 }
 

@@ -58,14 +58,17 @@ bool read_number(std::string_view text, T& out) {
 
 Wrong read_int(const Key& key, const Written& written, std::int64_t fallback, std::int64_t& out, std::string& note) {
   std::int64_t value = 0;
-  if (!read_number(written.value.text, value)) return fmt::format("{} is not an integer", shown(key, written.value.text));
+  if (!read_number(written.value.text, value))
+    return fmt::format("{} is not an integer", shown(key, written.value.text));
   if (value < key.min && key.low_is_default) {
-    if (value != fallback) note = fmt::format("{} is below {}, so the default {} is used, as the reference does", value, key.min, fallback);
+    if (value != fallback)
+      note = fmt::format("{} is below {}, so the default {} is used, as the reference does", value, key.min, fallback);
     value = fallback;
   }
   if (value < key.min || value > key.max) {
-    return key.max == std::numeric_limits<std::int64_t>::max() ? fmt::format("{} is below {}", value, key.min)
-                                                              : fmt::format("{} is outside {}..{}", value, key.min, key.max);
+    return key.max == std::numeric_limits<std::int64_t>::max()
+               ? fmt::format("{} is below {}", value, key.min)
+               : fmt::format("{} is outside {}..{}", value, key.min, key.max);
   }
   out = value;
   return std::nullopt;
@@ -122,8 +125,9 @@ Wrong read_list(const Key& key, const Written& written, std::vector<std::string>
 Wrong read_json(const Written& written, std::string& out) {
   const Tree& value = written.value;
   const std::string_view text = trimmed(value.text);
-  const bool is_text = value.kind == Tree::Kind::kScalar &&
-                       (written.from_env || (!text.empty() && (text.front() == '{' || text.front() == '"' || text.front() == '[')));
+  const bool is_text =
+      value.kind == Tree::Kind::kScalar &&
+      (written.from_env || (!text.empty() && (text.front() == '{' || text.front() == '"' || text.front() == '[')));
   std::string json = is_text ? std::string(text) : to_json(value);
   if (const auto parsed = parse_json(json, 0); !parsed) return parsed.error().message;
   out = std::move(json);
@@ -159,7 +163,8 @@ bool is_cidr(const std::string& text) {
   const std::string address = text.substr(0, slash);
   const std::string_view digits = std::string_view(text).substr(slash + 1);
   unsigned bits = 0;
-  if (digits.empty() || digits.size() > 3 || !std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; })) return false;
+  if (digits.empty() || digits.size() > 3 || !std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; }))
+    return false;
   if (!read_number(digits, bits)) return false;
   unsigned char bytes[16];
   if (inet_pton(AF_INET, address.c_str(), bytes) == 1) return bits <= 32;
@@ -184,21 +189,21 @@ Wrong assign(const Key& key, const Written& written, Config& config, std::string
   return std::visit(
       Overloaded{
           [](std::monostate) { return Wrong(); },
-          [&](bool Config::*m) { return read_bool(key, written, config.*m); },
-          [&](std::optional<bool> Config::*m) { return read_bool(key, written, (config.*m).emplace()); },
-          [&](std::optional<bool> TracingValues::*m) { return read_bool(key, written, (tracing.*m).emplace()); },
-          [&](std::int64_t Config::*m) { return read_int(key, written, Config{}.*m, config.*m, note); },
+          [&](bool Config::* m) { return read_bool(key, written, config.*m); },
+          [&](std::optional<bool> Config::* m) { return read_bool(key, written, (config.*m).emplace()); },
+          [&](std::optional<bool> TracingValues::* m) { return read_bool(key, written, (tracing.*m).emplace()); },
+          [&](std::int64_t Config::* m) { return read_int(key, written, Config{}.*m, config.*m, note); },
           [&](RateMember m) { return read_int(key, written, 0, config.*m.bucket.*m.number, note); },
-          [&](std::optional<double> TracingValues::*m) { return read_ratio(key, written, (tracing.*m).emplace()); },
-          [&](std::string Config::*m) {
+          [&](std::optional<double> TracingValues::* m) { return read_ratio(key, written, (tracing.*m).emplace()); },
+          [&](std::string Config::* m) {
             config.*m = written.value.text;
             return Wrong();
           },
-          [&](std::optional<std::string> TracingValues::*m) {
+          [&](std::optional<std::string> TracingValues::* m) {
             tracing.*m = written.value.text;
             return Wrong();
           },
-          [&](std::vector<std::string> Config::*m) { return read_list(key, written, config.*m); },
+          [&](std::vector<std::string> Config::* m) { return read_list(key, written, config.*m); },
           [&](JsonMember m) { return read_json(written, config.*m.text); },
           [&](auto m) { return choice(m); },
       },

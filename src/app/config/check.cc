@@ -25,7 +25,8 @@ std::string lower_trimmed(std::string_view text) {
 
 std::string where(const LoadedConfig& loaded, std::string_view key) {
   const auto origin = loaded.origins.find(key);
-  return origin == loaded.origins.end() ? fmt::format("`{}`: ", key) : fmt::format("{}: `{}`: ", origin->second.where, key);
+  return origin == loaded.origins.end() ? fmt::format("`{}`: ", key)
+                                        : fmt::format("{}: `{}`: ", origin->second.where, key);
 }
 
 void settle_store(LoadedConfig& loaded, Messages& wrong) {
@@ -33,17 +34,20 @@ void settle_store(LoadedConfig& loaded, Messages& wrong) {
   const std::string provider = lower_trimmed(config.persistence_provider);
   if (!provider.empty()) config.persistence_provider = provider;
   if (config.persistence_provider == "memory") {
-    wrong.push_back(where(loaded, "persistenceProvider") +
-                    "there is no memory store; use `embedded` with a temporary persistenceConfig.path and `durability: none`");
+    wrong.push_back(
+        where(loaded, "persistenceProvider") +
+        "there is no memory store; use `embedded` with a temporary persistenceConfig.path and `durability: none`");
   } else if (config.persistence_provider != "embedded" && config.persistence_provider != "pebble") {
-    wrong.push_back(where(loaded, "persistenceProvider") +
-                    "this broker keeps tasks in its own folder and talks to no database; remove the key or set it to `embedded`, and "
-                    "choose the folder with persistenceConfig.path");
+    wrong.push_back(
+        where(loaded, "persistenceProvider") +
+        "this broker keeps tasks in its own folder and talks to no database; remove the key or set it to `embedded`, and "
+        "choose the folder with persistenceConfig.path");
   }
-  if (config.data_path.empty()) config.data_path = config.persistence_provider == "pebble" ? "./codeq-pebble" : "./codeq-data";
+  if (config.data_path.empty())
+    config.data_path = config.persistence_provider == "pebble" ? "./codeq-pebble" : "./codeq-data";
   if (config.num_shards > 1) {
-    loaded.warnings.push_back(fmt::format("{}{} partitions asked for; this version runs one", where(loaded, "persistenceConfig.numShards"),
-                                          config.num_shards));
+    loaded.warnings.push_back(fmt::format("{}{} partitions asked for; this version runs one",
+                                          where(loaded, "persistenceConfig.numShards"), config.num_shards));
   }
   if (config.fsync_on_commit == false && !loaded.origins.contains("durability")) {
     config.durability = Durability::kInterval;
@@ -51,7 +55,8 @@ void settle_store(LoadedConfig& loaded, Messages& wrong) {
   }
 }
 
-void settle_auth(LoadedConfig& loaded, Messages& wrong, std::string_view kind, std::string& provider, const std::string& config) {
+void settle_auth(LoadedConfig& loaded, Messages& wrong, std::string_view kind, std::string& provider,
+                 const std::string& config) {
   static constexpr std::array<std::string_view, 3> kTypes{"static", "multi", "jwks"};
   const std::string key = fmt::format("{}AuthProvider", kind);
   provider = lower_trimmed(provider);
@@ -59,16 +64,19 @@ void settle_auth(LoadedConfig& loaded, Messages& wrong, std::string_view kind, s
     wrong.push_back(where(loaded, key) + "jwks tokens come with a later release; use static");
   } else if (!provider.empty() && std::ranges::find(kTypes, provider) == kTypes.end()) {
     const auto near = nearest(provider, kTypes);
-    wrong.push_back(fmt::format("{}unknown auth provider type: {}{}", where(loaded, key), provider,
-                                near && *near != "jwks" ? fmt::format("; did you mean `{}`?", *near) : "; use static or multi"));
+    wrong.push_back(
+        fmt::format("{}unknown auth provider type: {}{}", where(loaded, key), provider,
+                    near && *near != "jwks" ? fmt::format("; did you mean `{}`?", *near) : "; use static or multi"));
   } else if (provider.empty() && !config.empty()) {
-    wrong.push_back(fmt::format("{}{} is not set; set it to `static` to use this", where(loaded, fmt::format("{}AuthConfig", kind)), key));
+    wrong.push_back(fmt::format("{}{} is not set; set it to `static` to use this",
+                                where(loaded, fmt::format("{}AuthConfig", kind)), key));
   }
 }
 
 bool is_zone_name(const std::string& name) {
   const auto letter = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '_' || c == '-' || c == '+';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '_' ||
+           c == '-' || c == '+';
   };
   return !name.empty() && name.size() <= 64 && name.front() != '/' && std::ranges::all_of(name, letter);
 }
@@ -76,12 +84,14 @@ bool is_zone_name(const std::string& name) {
 void settle_server(LoadedConfig& loaded, Messages& wrong) {
   Config& config = loaded.config;
   config.timezone = config.timezone.empty() ? "UTC" : config.timezone;
-  if (!is_zone_name(config.timezone)) wrong.push_back(where(loaded, "timezone") + "not the name of a zone such as `Europe/Lisbon`");
+  if (!is_zone_name(config.timezone))
+    wrong.push_back(where(loaded, "timezone") + "not the name of a zone such as `Europe/Lisbon`");
   if (lower_trimmed(config.listen_host) == "localhost") config.listen_host = "127.0.0.1";
   unsigned char bytes[16];
   if (!config.listen_host.empty() && inet_pton(AF_INET, config.listen_host.c_str(), bytes) != 1 &&
       inet_pton(AF_INET6, config.listen_host.c_str(), bytes) != 1) {
-    wrong.push_back(where(loaded, "listenHost") + "an IP address is expected, `localhost`, or nothing for every interface");
+    wrong.push_back(where(loaded, "listenHost") +
+                    "an IP address is expected, `localhost`, or nothing for every interface");
   }
 }
 
@@ -89,7 +99,8 @@ void settle_webhooks(LoadedConfig& loaded, Messages& wrong) {
   const Config& config = loaded.config;
   if (lower_trimmed(config.webhook_hmac_secret).empty()) {
     if (config.webhook_signing_required) {
-      wrong.push_back(where(loaded, "webhookSigningRequired") + "webhookHmacSecret is required when webhooks must be signed");
+      wrong.push_back(where(loaded, "webhookSigningRequired") +
+                      "webhookHmacSecret is required when webhooks must be signed");
     } else if (!config.is_dev()) {
       loaded.warnings.push_back("webhookHmacSecret is not set: webhooks go out unsigned");
     }
@@ -112,11 +123,12 @@ void settle(LoadedConfig& loaded, Messages& wrong) {
 
 Result<void> check_ready_to_serve(const Config& config) {
   if (!config.producer_auth_provider.empty()) return {};
-  return fail(Code::kInvalidArgument,
-              "invalid config: config validation failed: nobody can authenticate, because producerAuthProvider is not set. Set "
-              "PRODUCER_AUTH_PROVIDER=static and PRODUCER_AUTH_CONFIG='{\"token\":\"<secret>\",\"raw\":{\"tenantId\":\"<tenant>\"}}' "
-              "(in YAML producerAuthProvider and producerAuthConfig), and the same with WORKER_ for workers, with \"scopes\" and "
-              "\"eventTypes\" and the same tenant; or try `codeq dev`, which makes tokens by itself");
+  return fail(
+      Code::kInvalidArgument,
+      "invalid config: config validation failed: nobody can authenticate, because producerAuthProvider is not set. Set "
+      "PRODUCER_AUTH_PROVIDER=static and PRODUCER_AUTH_CONFIG='{\"token\":\"<secret>\",\"raw\":{\"tenantId\":\"<tenant>\"}}' "
+      "(in YAML producerAuthProvider and producerAuthConfig), and the same with WORKER_ for workers, with \"scopes\" and "
+      "\"eventTypes\" and the same tenant; or try `codeq dev`, which makes tokens by itself");
 }
 
 }  // namespace codeq::app

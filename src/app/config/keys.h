@@ -26,11 +26,11 @@ enum class KeyStatus : std::uint8_t {
 enum class KeyType : std::uint8_t { kBool, kInt, kFloat, kString, kChoice, kList, kJson, kAny };
 
 struct RateMember {
-  RateLimit Config::*bucket;
-  std::int64_t RateLimit::*number;
+  RateLimit Config::* bucket;
+  std::int64_t RateLimit::* number;
 };
 struct JsonMember {
-  std::string Config::*text;
+  std::string Config::* text;
 };
 
 // Where a key's value goes; its type follows. Nowhere: the key's `type` says what is accepted.

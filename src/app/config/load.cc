@@ -37,7 +37,8 @@ std::string unknown_key(std::string_view where, std::string_view name) {
     }
   }
   constexpr std::size_t kShownMax = 80;
-  return fmt::format("{}: unknown key `{}`{}", where, name.substr(0, kShownMax), near ? fmt::format("; did you mean `{}`?", *near) : "");
+  return fmt::format("{}: unknown key `{}`{}", where, name.substr(0, kShownMax),
+                     near ? fmt::format("; did you mean `{}`?", *near) : "");
 }
 
 // Sorts a mapping's leaves by their dotted names.
@@ -54,7 +55,8 @@ class Collector {
   }
 
  private:
-  void entry(const std::string& name, const Tree& value, const std::string& where, const std::string& file, bool from_env) {
+  void entry(const std::string& name, const Tree& value, const std::string& where, const std::string& file,
+             bool from_env) {
     const Key* key = find_key(name);
     const bool group = is_key_group(name);
     if (key == nullptr && !group) {
@@ -143,7 +145,8 @@ void apply(const Values& values, LoadedConfig& loaded, Messages& wrong) {
       loaded.origins.emplace(key.name, origin_of(key, written));
       if (key.status == KeyStatus::kRefused) {
         const auto on = is_true(key, written);
-        if (!on || *on) wrong.push_back(fmt::format("{}{}", place, on ? std::string(key.advice) : "neither true nor false"));
+        if (!on || *on)
+          wrong.push_back(fmt::format("{}{}", place, on ? std::string(key.advice) : "neither true nor false"));
       } else if (key.status != KeyStatus::kUsed && is_on(key, loaded.config)) {
         by_advice[key.advice].push_back(fmt::format("{} ({})", key.name, written.where));
       }
@@ -156,7 +159,8 @@ void apply(const Values& values, LoadedConfig& loaded, Messages& wrong) {
 
 std::string joined(const Messages& wrong) {
   const std::size_t shown = std::min(wrong.size(), kComplaintsMax);
-  std::string all = fmt::format("{}", fmt::join(wrong.begin(), wrong.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
+  std::string all =
+      fmt::format("{}", fmt::join(wrong.begin(), wrong.begin() + static_cast<std::ptrdiff_t>(shown), "; "));
   if (shown < wrong.size()) all += fmt::format("; and {} more", wrong.size() - shown);
   return all;
 }
@@ -208,7 +212,8 @@ Result<LoadedConfig> load_config(const std::optional<std::string>& path, const G
   auto text = read_file(file);
   if (!text && !path && text.error().code == Code::kNotFound) {
     CODEQ_TRY(auto loaded, load_config_text("", "", getenv));
-    loaded.warnings.push_back(fmt::format("CODEQ_CONFIG_PATH names {}, which does not exist; starting without a file", file));
+    loaded.warnings.push_back(
+        fmt::format("CODEQ_CONFIG_PATH names {}, which does not exist; starting without a file", file));
     return loaded;
   }
   if (!text) return fail(Code::kInvalidArgument, text.error().message);

@@ -70,9 +70,7 @@ TEST(Config, TheEnvironmentWinsOverTheFileAndTheFileOverTheDefault) {
   EXPECT_EQ(loaded->config.log_level, LogLevel::kDebug);
 }
 
-TEST(Config, AnEmptyValueIsNotSet) {
-  EXPECT_EQ(good("port:\nenv: ~\n").port, 8080);
-}
+TEST(Config, AnEmptyValueIsNotSet) { EXPECT_EQ(good("port:\nenv: ~\n").port, 8080); }
 
 TEST(Config, EveryKeyHasAVariableOfItsOwn) {
   std::vector<std::string> names;
@@ -93,8 +91,12 @@ TEST(Config, NoKeyIsInTheTableTwice) {
 }
 
 TEST(Config, Q5VariablesThatTheReferenceForgotAreRead) {
-  const Config config = good("", {{"ENV", "prod"}, {"LOG_LEVEL", "WARN"}, {"LOG_FORMAT", "text"}, {"TIMEZONE", "Europe/Lisbon"},
-                                  {"DEFAULT_LEASE_SECONDS", "60"}, {"REQUEUE_INSPECT_LIMIT", "10"}});
+  const Config config = good("", {{"ENV", "prod"},
+                                  {"LOG_LEVEL", "WARN"},
+                                  {"LOG_FORMAT", "text"},
+                                  {"TIMEZONE", "Europe/Lisbon"},
+                                  {"DEFAULT_LEASE_SECONDS", "60"},
+                                  {"REQUEUE_INSPECT_LIMIT", "10"}});
   EXPECT_FALSE(config.is_dev());
   EXPECT_EQ(config.log_level, LogLevel::kWarn);
   EXPECT_EQ(config.log_format, LogFormat::kText);
@@ -108,7 +110,8 @@ TEST(Config, DevIsRecognisedInAnyCase) {
 }
 
 TEST(Config, ABooleanVariableIsTrueForTrueYesAndOneAndFalseForAnythingElse) {
-  for (const char* yes : {"true", "TRUE", "Yes", "1"}) EXPECT_TRUE(good("", {{"ALLOW_PRODUCER_AS_WORKER", yes}}).allow_producer_as_worker);
+  for (const char* yes : {"true", "TRUE", "Yes", "1"})
+    EXPECT_TRUE(good("", {{"ALLOW_PRODUCER_AS_WORKER", yes}}).allow_producer_as_worker);
   for (const char* no : {"false", "on", "2", "tru"}) {
     EXPECT_FALSE(good("allowProducerAsWorker: true", {{"ALLOW_PRODUCER_AS_WORKER", no}}).allow_producer_as_worker);
   }
@@ -120,7 +123,8 @@ TEST(Config, ABooleanInYamlIsARealOne) {
 }
 
 TEST(Config, AnIntegerThatIsNoneIsRefusedAndSaysWhere) {
-  EXPECT_SAYS(why("", {{"PORT", "80a"}}), "invalid config: config validation failed: env PORT: `port`: `80a` is not an integer");
+  EXPECT_SAYS(why("", {{"PORT", "80a"}}),
+              "invalid config: config validation failed: env PORT: `port`: `80a` is not an integer");
   EXPECT_SAYS(why("\nport: 1e3"), "c.yaml:2: `port`: `1e3` is not an integer");
   EXPECT_SAYS(why("port: [80]"), "a single value is expected");
   EXPECT_SAYS(why("port: 70000"), "70000 is outside 1..65535");
@@ -130,15 +134,20 @@ TEST(Config, AnIntegerThatIsNoneIsRefusedAndSaysWhere) {
 TEST(Config, ZeroMeansTheDefaultWhereTheReferenceSaysSo) {
   EXPECT_EQ(good("port: 0").port, 8080);
   EXPECT_EQ(good("maxAttemptsDefault: -3").max_attempts_default, 5);
-  EXPECT_SAYS(warnings("maxAttemptsDefault: -3"), "c.yaml:1: `maxAttemptsDefault`: -3 is below 1, so the default 5 is used");
+  EXPECT_SAYS(warnings("maxAttemptsDefault: -3"),
+              "c.yaml:1: `maxAttemptsDefault`: -3 is below 1, so the default 5 is used");
   EXPECT_SAYS(why("retentionSeconds: 0"), "outside 1..");
 }
 
-TEST(Config, TenThousandAttemptsAreAccepted) { EXPECT_EQ(good("maxAttemptsDefault: 10000").max_attempts_default, 10'000); }
+TEST(Config, TenThousandAttemptsAreAccepted) {
+  EXPECT_EQ(good("maxAttemptsDefault: 10000").max_attempts_default, 10'000);
+}
 
 TEST(Config, AnUnknownKeyIsRefusedWithTheNearestNameAndItsLine) {
-  EXPECT_SAYS(why("port: 1\n\nbackofPolicy: fixed"), "c.yaml:3: unknown key `backofPolicy`; did you mean `backoffPolicy`?");
-  EXPECT_SAYS(why("raft:\n  peerHttpAddr: {}"), "c.yaml:2: unknown key `raft.peerHttpAddr`; did you mean `raft.peerHTTPAddrs`?");
+  EXPECT_SAYS(why("port: 1\n\nbackofPolicy: fixed"),
+              "c.yaml:3: unknown key `backofPolicy`; did you mean `backoffPolicy`?");
+  EXPECT_SAYS(why("raft:\n  peerHttpAddr: {}"),
+              "c.yaml:2: unknown key `raft.peerHttpAddr`; did you mean `raft.peerHTTPAddrs`?");
   EXPECT_SAYS(why("fsyncOnCommit: true"), "did you mean `persistenceConfig.fsyncOnCommit`?");
   EXPECT_SAYS(why("zzzzzz: 1"), "unknown key `zzzzzz`");
   EXPECT_FALSE(contains(why("zzzzzz: 1"), "did you mean"));
@@ -176,7 +185,8 @@ TEST(Config, PersistenceConfigIsAMappingOrJsonTextInFileAndVariable) {
 }
 
 TEST(Config, ThePersistenceVariableReplacesTheFilesMapping) {
-  const Config config = good("persistenceConfig: {path: /a, fsyncOnCommit: false}", {{"PERSISTENCE_CONFIG", R"({"numShards":1})"}});
+  const Config config =
+      good("persistenceConfig: {path: /a, fsyncOnCommit: false}", {{"PERSISTENCE_CONFIG", R"({"numShards":1})"}});
   EXPECT_EQ(config.data_path, "./codeq-data");
   EXPECT_EQ(config.durability, Durability::kSync);
 }
@@ -195,14 +205,17 @@ TEST(Config, PebbleMeansEmbeddedWithTheReferencesPath) {
 }
 
 TEST(Config, AnotherProviderIsRefusedWithWhatToDo) {
-  EXPECT_SAYS(why("", {{"PERSISTENCE_PROVIDER", "redis"}}), "env PERSISTENCE_PROVIDER: `persistenceProvider`: this broker keeps tasks in "
-                                                            "its own folder");
+  EXPECT_SAYS(why("", {{"PERSISTENCE_PROVIDER", "redis"}}),
+              "env PERSISTENCE_PROVIDER: `persistenceProvider`: this broker keeps tasks in "
+              "its own folder");
   EXPECT_SAYS(why("persistenceProvider: memory"), "there is no memory store");
 }
 
 TEST(Config, RedisKeysAreIgnoredInOneLogLine) {
   const std::string text = warnings("redisAddr: localhost:6379", {{"KVROCKS_PASSWORD", "s3cret"}});
-  EXPECT_EQ(text, "redisAddr (c.yaml:1), redisPassword (env KVROCKS_PASSWORD): without meaning here, ignored: the store is embedded\n");
+  EXPECT_EQ(
+      text,
+      "redisAddr (c.yaml:1), redisPassword (env KVROCKS_PASSWORD): without meaning here, ignored: the store is embedded\n");
 }
 
 TEST(Config, DurabilityWinsOverFsyncOnCommit) {
@@ -228,15 +241,17 @@ TEST(Config, SeveralPartitionsAreAcceptedWithAWarning) {
 }
 
 TEST(Config, StreamAddressesSayThatNobodyListens) {
-  EXPECT_EQ(warnings("workerStreamAddr: ':9091'\nproducerStreamAddr: ':9092'"),
-            "workerStreamAddr (c.yaml:1), producerStreamAddr (c.yaml:2): accepted, but no listener is open until the stream release\n");
+  EXPECT_EQ(
+      warnings("workerStreamAddr: ':9091'\nproducerStreamAddr: ':9092'"),
+      "workerStreamAddr (c.yaml:1), producerStreamAddr (c.yaml:2): accepted, but no listener is open until the stream release\n");
   EXPECT_EQ(warnings("workerStreamAddr: ''"), "");
 }
 
 TEST(Config, RateLimitsWarnOnlyWhenSet) {
-  EXPECT_EQ(warnings("rateLimit: {producer: {requestsPerMinute: 0, burstSize: -1}}"), "c.yaml:1: `rateLimit.producer.burstSize`: -1 is "
-                                                                                      "below 0, so the default 0 is used, as the "
-                                                                                      "reference does\n");
+  EXPECT_EQ(warnings("rateLimit: {producer: {requestsPerMinute: 0, burstSize: -1}}"),
+            "c.yaml:1: `rateLimit.producer.burstSize`: -1 is "
+            "below 0, so the default 0 is used, as the "
+            "reference does\n");
   EXPECT_SAYS(warnings("rateLimit: {worker: {requestsPerMinute: 60}}"), "rate limits come with the clients release");
 }
 
@@ -244,19 +259,22 @@ TEST(Config, AuthConfigFromYamlBecomesJsonAndKeepsStringsStrings) {
   const Config config = good(
       "producerAuthProvider: static\n"
       "producerAuthConfig:\n  token: '123'\n  scopes: [codeq:admin]\n  raw: {tenantId: acme, level: 7, vip: true, none: ~, v: '1.0'}\n");
-  EXPECT_EQ(config.producer_auth_config,
-            R"({"token":"123","scopes":["codeq:admin"],"raw":{"tenantId":"acme","level":7,"vip":true,"none":null,"v":"1.0"}})");
+  EXPECT_EQ(
+      config.producer_auth_config,
+      R"({"token":"123","scopes":["codeq:admin"],"raw":{"tenantId":"acme","level":7,"vip":true,"none":null,"v":"1.0"}})");
 }
 
 TEST(Config, AuthConfigAsJsonTextIsKeptAsItIs) {
   const std::string json = R"({ "token": "t", "raw": {"tid":"acme"} })";
   EXPECT_EQ(good("producerAuthProvider: static\nproducerAuthConfig: '" + json + "'").producer_auth_config, json);
   EXPECT_EQ(good("", {{"WORKER_AUTH_PROVIDER", "static"}, {"WORKER_AUTH_CONFIG", json}}).worker_auth_config, json);
-  EXPECT_EQ(good("producerAuthProvider: static\nproducerAuthConfig: just-a-token").producer_auth_config, "\"just-a-token\"");
+  EXPECT_EQ(good("producerAuthProvider: static\nproducerAuthConfig: just-a-token").producer_auth_config,
+            "\"just-a-token\"");
 }
 
 TEST(Config, ABrokenSecretIsNotShown) {
-  const std::string text = why("", {{"PRODUCER_AUTH_PROVIDER", "static"}, {"PRODUCER_AUTH_CONFIG", R"({"token":"canary)"}});
+  const std::string text =
+      why("", {{"PRODUCER_AUTH_PROVIDER", "static"}, {"PRODUCER_AUTH_CONFIG", R"({"token":"canary)"}});
   EXPECT_SAYS(text, "env PRODUCER_AUTH_CONFIG: `producerAuthConfig`: not valid JSON");
   EXPECT_FALSE(contains(text, "canary"));
   const auto loaded = load("webhookHmacSecret: canary");
@@ -266,11 +284,13 @@ TEST(Config, ABrokenSecretIsNotShown) {
 
 TEST(Config, JwksIsRefusedButItsKeysAloneAreNot) {
   EXPECT_SAYS(why("producerAuthProvider: jwks"), "jwks tokens come with a later release; use static");
-  EXPECT_SAYS(warnings("identityAudience: x\nworkerJwksUrl: http://y/z"), "identityAudience (c.yaml:1), workerJwksUrl (c.yaml:2): not used yet");
+  EXPECT_SAYS(warnings("identityAudience: x\nworkerJwksUrl: http://y/z"),
+              "identityAudience (c.yaml:1), workerJwksUrl (c.yaml:2): not used yet");
 }
 
 TEST(Config, AnUnknownAuthProviderIsRefused) {
-  EXPECT_SAYS(why("workerAuthProvider: statc"), "`workerAuthProvider`: unknown auth provider type: statc; did you mean `static`?");
+  EXPECT_SAYS(why("workerAuthProvider: statc"),
+              "`workerAuthProvider`: unknown auth provider type: statc; did you mean `static`?");
   EXPECT_SAYS(why("workerAuthConfig: t"), "`workerAuthConfig`: workerAuthProvider is not set");
 }
 
@@ -289,7 +309,8 @@ TEST(Config, WebhookNetworksAreCheckedAsCidrs) {
   EXPECT_EQ(good("", {{"WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8, 127.0.0.1/32,"}}).webhook_allowed_networks.size(), 2U);
   EXPECT_SAYS(why("webhookAllowedNetworks: [10.0.0.0/33]"), "`10.0.0.0/33` is not a network");
   EXPECT_SAYS(why("webhookAllowedNetworks: {a: b}"), "a list is expected");
-  for (const char* bad : {"10.0.0.0", "10.0.0/8", "/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "::/129", "host/8"}) {
+  for (const char* bad :
+       {"10.0.0.0", "10.0.0/8", "/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "::/129", "host/8"}) {
     EXPECT_FALSE(is_cidr(bad)) << bad;
   }
 }
@@ -337,7 +358,9 @@ class ConfigFile : public testing::Test {
 };
 
 TEST_F(ConfigFile, IsReadFromTheOptionOrFromTheVariable) {
-  const GetEnv named = [this](const char* name) { return std::string_view(name) == "CODEQ_CONFIG_PATH" ? path_.c_str() : nullptr; };
+  const GetEnv named = [this](const char* name) {
+    return std::string_view(name) == "CODEQ_CONFIG_PATH" ? path_.c_str() : nullptr;
+  };
   const GetEnv none = [](const char*) { return nullptr; };
   const auto by_option = load_config(path_, none);
   ASSERT_TRUE(by_option);
@@ -349,7 +372,9 @@ TEST_F(ConfigFile, IsReadFromTheOptionOrFromTheVariable) {
 }
 
 TEST_F(ConfigFile, ThatIsMissingIsAnErrorAsAnOptionAndAWarningAsAVariable) {
-  const GetEnv missing = [](const char* name) { return std::string_view(name) == "CODEQ_CONFIG_PATH" ? "/nonexistent/c.yaml" : nullptr; };
+  const GetEnv missing = [](const char* name) {
+    return std::string_view(name) == "CODEQ_CONFIG_PATH" ? "/nonexistent/c.yaml" : nullptr;
+  };
   const auto by_option = load_config("/nonexistent/c.yaml", missing);
   ASSERT_FALSE(by_option);
   EXPECT_SAYS(by_option.error().message, "load config: /nonexistent/c.yaml: No such file");

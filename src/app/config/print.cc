@@ -49,7 +49,8 @@ std::string explain(const Key& key) {
   if (const auto text = default_text(key); !text.empty()) out += fmt::format("  default   {}\n", plain(text));
   if (key.low_is_default && key.min > 0) out += fmt::format("  note      below {} the default is used\n", key.min);
   if (key.secret) out += "  note      a secret: it is never logged or printed\n";
-  if (const auto status = status_text(key.status); !status.empty()) out += fmt::format("  status    {}: {}\n", plain(status), key.advice);
+  if (const auto status = status_text(key.status); !status.empty())
+    out += fmt::format("  status    {}: {}\n", plain(status), key.advice);
   if (!key.help.empty()) out += fmt::format("\n  {}\n", plain(key.help));
   return out;
 }
@@ -97,11 +98,13 @@ Result<std::string> explain_text(std::string_view name) {
   for (const std::string_view known : name.empty() ? std::span<const std::string_view>() : key_names()) {
     const bool inside = known.size() > name.size() && known.starts_with(name) && known[name.size()] == '.';
     const Key& key = *find_key(known);
-    if (inside || known == name || name == env_name(known) || name == key.other_env) out += (out.empty() ? "" : "\n") + explain(key);
+    if (inside || known == name || name == env_name(known) || name == key.other_env)
+      out += (out.empty() ? "" : "\n") + explain(key);
   }
   if (!out.empty()) return out;
   const auto near = nearest(name, key_names());
-  return fail(Code::kNotFound, fmt::format("unknown key `{}`{}", name, near ? fmt::format("; did you mean `{}`?", *near) : ""));
+  return fail(Code::kNotFound,
+              fmt::format("unknown key `{}`{}", name, near ? fmt::format("; did you mean `{}`?", *near) : ""));
 }
 
 std::string docs_markdown() {
@@ -122,7 +125,8 @@ std::string docs_markdown() {
     for (const Key& key : group.keys) {
       std::string help(key.help);
       if (const auto status = status_text(key.status); !status.empty()) {
-        help += fmt::format("{}_{}{}._", help.empty() ? "" : " ", static_cast<char>(status[0] == 'a' ? 'A' : status[0]), status.substr(1));
+        help += fmt::format("{}_{}{}._", help.empty() ? "" : " ", static_cast<char>(status[0] == 'a' ? 'A' : status[0]),
+                            status.substr(1));
       }
       if (key.low_is_default && key.min > 0) help += fmt::format(" Below {} the default is used.", key.min);
       if (key.secret) help += " A secret: never logged.";

@@ -28,26 +28,34 @@ class Builder final : public YAML::EventHandler {
     if (++documents_ > 1) throw Refused{mark.line + 1, "a second document; one is read"};
   }
   void OnDocumentEnd() override {}
-  void OnAnchor(const YAML::Mark& mark, const std::string&) override { throw Refused{mark.line + 1, "anchors are not accepted"}; }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { throw Refused{mark.line + 1, "aliases are not accepted"}; }
+  void OnAnchor(const YAML::Mark& mark, const std::string&) override {
+    throw Refused{mark.line + 1, "anchors are not accepted"};
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw Refused{mark.line + 1, "aliases are not accepted"};
+  }
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     no_anchor(mark, anchor);
     add(Tree{.line = mark.line + 1});
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     no_anchor(mark, anchor);
     const bool quoted = tag == "!" || tag == "tag:yaml.org,2002:str";
     if (!quoted && tag != "?" && !tag.empty()) throw Refused{mark.line + 1, "tags other than !!str are not accepted"};
-    const bool null = !quoted && (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL");
+    const bool null =
+        !quoted && (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL");
     if (null && !at_key()) return add(Tree{.line = mark.line + 1});
     add(Tree{.kind = Tree::Kind::kScalar, .quoted = quoted, .line = mark.line + 1, .text = value});
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     open(mark, tag, anchor, Tree::Kind::kSequence);
   }
   void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     open(mark, tag, anchor, Tree::Kind::kMapping);
   }
   void OnMapEnd() override { close(); }
@@ -57,7 +65,8 @@ class Builder final : public YAML::EventHandler {
     if (anchor != YAML::NullAnchor) throw Refused{mark.line + 1, "anchors are not accepted"};
   }
   bool at_key() const {
-    return !open_.empty() && open_.back().kind == Tree::Kind::kMapping && open_.back().keys.size() == open_.back().items.size();
+    return !open_.empty() && open_.back().kind == Tree::Kind::kMapping &&
+           open_.back().keys.size() == open_.back().items.size();
   }
   void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Tree::Kind kind) {
     no_anchor(mark, anchor);
@@ -179,7 +188,8 @@ Tree from_json(const simdjson::dom::element& element, int line) {
       break;
     case element_type::ARRAY:
       tree.kind = Tree::Kind::kSequence;
-      for (const auto item : simdjson::dom::array(element.get_array().value_unsafe())) tree.items.push_back(from_json(item, line));
+      for (const auto item : simdjson::dom::array(element.get_array().value_unsafe()))
+        tree.items.push_back(from_json(item, line));
       break;
     case element_type::OBJECT:
       tree.kind = Tree::Kind::kMapping;
@@ -201,22 +211,18 @@ Tree from_json(const simdjson::dom::element& element, int line) {
 
 Result<Tree> parse_yaml(std::string_view text) {
   if (text.size() > kConfigBytesMax) return fail(Code::kInvalidArgument, "the file is larger than 1 MiB");
-  if (!simdjson::validate_utf8(text.data(), text.size())) return fail(Code::kInvalidArgument, "the file is not UTF-8 text");
+  if (!simdjson::validate_utf8(text.data(), text.size()))
+    return fail(Code::kInvalidArgument, "the file is not UTF-8 text");
   if (text.find('\0') != std::string_view::npos) return fail(Code::kInvalidArgument, "the file contains a NUL byte");
   try {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
     Builder builder;
-    while (parser.HandleNextDocument(builder)) {
-    }
+    while (parser.HandleNextDocument(builder)) {}
     return builder.take();
-  } catch (const Refused& refused) {
-    return at(refused.line, refused.why);
-  } catch (const YAML::Exception& e) {
+  } catch (const Refused& refused) { return at(refused.line, refused.why); } catch (const YAML::Exception& e) {
     return at(e.mark.line + 1, e.msg.empty() ? "not YAML" : e.msg);
-  } catch (const std::exception&) {
-    return fail(Code::kInvalidArgument, "not YAML");
-  }
+  } catch (const std::exception&) { return fail(Code::kInvalidArgument, "not YAML"); }
 }
 
 Result<Tree> parse_json(std::string_view text, int line) {

@@ -22,7 +22,7 @@ class Disk {
   virtual ~Disk() = default;
   virtual ssize_t write_at(int fd, const iovec* parts, int count, std::uint64_t offset);  // pwritev(2)
   virtual int sync_data(int fd);                                                          // fdatasync(2)
-  virtual int sync_all(int fd);                                                           // fsync(2), also for folders
+  virtual int sync_all(int fd);  // fsync(2), also for folders
 
   static Disk& real();
 };
@@ -53,7 +53,7 @@ std::unexpected<Error> system_error(int error, std::string what);
 int write_all(Disk& disk, int fd, std::span<iovec> parts, std::uint64_t offset);
 int write_all(Disk& disk, int fd, std::string_view bytes, std::uint64_t offset);
 int sync_data(Disk& disk, int fd);  // 0 or an errno
-int sync_all(Disk& disk, int fd);   // 0 or an errno
+int sync_all(Disk& disk, int fd);  // 0 or an errno
 
 // Reads `size` bytes from the file's start into `out`. Returns 0 or an errno; a file that is shorter is EIO.
 int read_all(int fd, char* out, std::uint64_t size);

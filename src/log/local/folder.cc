@@ -41,13 +41,16 @@ std::optional<std::uint64_t> segment_number(const std::string& name) {
 Result<std::vector<std::string>> names_in(const fs::path& path) {
   std::vector<std::string> names;
   std::error_code error;
-  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) names.push_back(it->path().filename().string());
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
+    names.push_back(it->path().filename().string());
   if (error) return system_error(error.value(), fmt::format("cannot list the log folder {}", path.string()));
   std::sort(names.begin(), names.end());
   return names;
 }
 
-bool has(const std::vector<std::string>& names, std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); }
+bool has(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 // What a creation that a crash cut short can leave behind, before `format` arrives.
 bool is_unfinished_creation(const std::vector<std::string>& names) {
@@ -73,7 +76,7 @@ Result<void> make_folder(const fs::path& path, Disk& disk) {
 
 // Whether nothing but zeros follows the header, so that dropping the file loses nothing.
 Result<bool> holds_nothing(int fd, const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) return system_error(errno, fmt::format("cannot read {}", path));
   std::string bytes(kFillBytes, '\0');
   for (off_t at = kSegmentHeaderBytes; at < status.st_size;) {
@@ -103,15 +106,20 @@ Result<std::unique_ptr<Folder>> Folder::open(const fs::path& path, std::uint64_t
     CODEQ_TRY_VOID(folder->load_format());
   } else if (!is_unfinished_creation(names)) {
     if (std::any_of(names.begin(), names.end(), [](const auto& name) { return segment_number(name).has_value(); })) {
-      return fail(Code::kCorrupt, fmt::format("{} is missing, but the log folder has segments: it was left untouched", folder->path_of(kFormatName)));
+      return fail(Code::kCorrupt, fmt::format("{} is missing, but the log folder has segments: it was left untouched",
+                                              folder->path_of(kFormatName)));
     }
-    return fail(Code::kInvalidArgument, fmt::format("the folder {} is not empty and holds no log of ours: it was left untouched", path.string()));
+    return fail(
+        Code::kInvalidArgument,
+        fmt::format("the folder {} is not empty and holds no log of ours: it was left untouched", path.string()));
   }
 
   folder->lock_ = File(::openat(folder->folder_.fd(), kLockName, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!folder->lock_) return system_error(errno, fmt::format("cannot open {}", folder->path_of(kLockName)));
   if (::flock(folder->lock_.fd(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return fail(Code::kUnavailable, fmt::format("the log folder {} is already in use by another process", path.string()));
+    if (errno == EWOULDBLOCK)
+      return fail(Code::kUnavailable,
+                  fmt::format("the log folder {} is already in use by another process", path.string()));
     return system_error(errno, fmt::format("cannot lock {}", folder->path_of(kLockName)));
   }
   SystemRng rng;
@@ -128,7 +136,8 @@ Result<void> Folder::load_or_create(std::uint64_t first_segment_bytes) {
   }
   CODEQ_TRY_VOID(load_format());
   for (const char* leftover : {kFormatTemporary, kSegmentTemporary}) {
-    if (has(names, leftover) && ::unlinkat(folder_.fd(), leftover, 0) != 0) return system_error(errno, fmt::format("cannot remove {}", path_of(leftover)));
+    if (has(names, leftover) && ::unlinkat(folder_.fd(), leftover, 0) != 0)
+      return system_error(errno, fmt::format("cannot remove {}", path_of(leftover)));
   }
   return list_segments(names);
 }
@@ -138,7 +147,9 @@ Result<void> Folder::create(const std::vector<std::string>& names, std::uint64_t
     const File first(::openat(folder_.fd(), segment_name(1).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!first) return system_error(errno, fmt::format("cannot open {}", path_of(1)));
     CODEQ_TRY(const bool nothing, holds_nothing(first.fd(), path_of(1)));
-    if (!nothing) return fail(Code::kCorrupt, fmt::format("{} is missing, but {} holds records: it was left untouched", path_of(kFormatName), path_of(1)));
+    if (!nothing)
+      return fail(Code::kCorrupt, fmt::format("{} is missing, but {} holds records: it was left untouched",
+                                              path_of(kFormatName), path_of(1)));
   }
   SystemRng rng;
   for (std::size_t at = 0; at < id_.size(); at += 8) {
@@ -158,19 +169,25 @@ Result<void> Folder::create(const std::vector<std::string>& names, std::uint64_t
 Result<void> Folder::load_format() {
   const File file(::openat(folder_.fd(), kFormatName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file) return system_error(errno, fmt::format("cannot open {}", path_of(kFormatName)));
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.fd(), &status) != 0) return system_error(errno, fmt::format("cannot read {}", path_of(kFormatName)));
   std::array<char, 2 * kFormatFileBytes> bytes{};  // larger than the file may be, so that a longer one is seen
   const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(status.st_size), bytes.size());
-  if (const int failed = read_all(file.fd(), bytes.data(), size); failed != 0) return system_error(failed, fmt::format("cannot read {}", path_of(kFormatName)));
+  if (const int failed = read_all(file.fd(), bytes.data(), size); failed != 0)
+    return system_error(failed, fmt::format("cannot read {}", path_of(kFormatName)));
   const auto format = parse_format_file({bytes.data(), size});
   if (!format) {
-    return fail(Code::kCorrupt, fmt::format("{}, byte 0: these {} bytes are not the format file of a log, or are damaged: the folder was left untouched",
-                                            path_of(kFormatName), status.st_size));
+    return fail(
+        Code::kCorrupt,
+        fmt::format(
+            "{}, byte 0: these {} bytes are not the format file of a log, or are damaged: the folder was left untouched",
+            path_of(kFormatName), status.st_size));
   }
   if (format->version != kFormatVersion) {
-    return fail(Code::kInvalidArgument, fmt::format("{}, byte 8: the log has format {}, this program knows format {}: the folder was left untouched",
-                                                    path_of(kFormatName), format->version, kFormatVersion));
+    return fail(
+        Code::kInvalidArgument,
+        fmt::format("{}, byte 8: the log has format {}, this program knows format {}: the folder was left untouched",
+                    path_of(kFormatName), format->version, kFormatVersion));
   }
   id_ = format->folder;
   return {};
@@ -182,9 +199,12 @@ Result<void> Folder::list_segments(const std::vector<std::string>& names) {
     const auto number = segment_number(name);
     if (!number) continue;
     const std::uint64_t expected = segments_.size() + 1;
-    if (*number != expected) return fail(Code::kCorrupt, fmt::format("{}, byte 0: the file is missing, but {} is there", path_of(expected), path_of(name)));
-    struct stat status {};
-    if (::fstatat(folder_.fd(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return system_error(errno, fmt::format("cannot read {}", path_of(name)));
+    if (*number != expected)
+      return fail(Code::kCorrupt,
+                  fmt::format("{}, byte 0: the file is missing, but {} is there", path_of(expected), path_of(name)));
+    struct stat status{};
+    if (::fstatat(folder_.fd(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
+      return system_error(errno, fmt::format("cannot read {}", path_of(name)));
     segments_.push_back({*number, static_cast<std::uint64_t>(status.st_size)});
   }
   if (segments_.empty()) return fail(Code::kCorrupt, fmt::format("{}, byte 0: the file is missing", path_of(1)));
@@ -197,11 +217,16 @@ Result<File> Folder::open_segment(const SegmentFile& segment) const {
   if (!file) return system_error(errno, fmt::format("cannot open {}", path));
   std::array<char, kSegmentHeaderBytes> header{};
   const auto size = std::min<std::uint64_t>(segment.bytes, header.size());
-  if (const int failed = read_all(file.fd(), header.data(), size); failed != 0) return system_error(failed, fmt::format("cannot read {}", path));
+  if (const int failed = read_all(file.fd(), header.data(), size); failed != 0)
+    return system_error(failed, fmt::format("cannot read {}", path));
   const auto bytes = parse_segment_header({header.data(), size}, {id_, segment.number});
-  if (!bytes) return fail(Code::kCorrupt, fmt::format("{}, byte 0: this is not the header of segment {} of this log, or it is damaged", path, segment.number));
+  if (!bytes)
+    return fail(Code::kCorrupt,
+                fmt::format("{}, byte 0: this is not the header of segment {} of this log, or it is damaged", path,
+                            segment.number));
   if (*bytes != segment.bytes) {
-    return fail(Code::kCorrupt, fmt::format("{}, byte {}: the file ends here, its header says {} bytes", path, segment.bytes, *bytes));
+    return fail(Code::kCorrupt,
+                fmt::format("{}, byte {}: the file ends here, its header says {} bytes", path, segment.bytes, *bytes));
   }
   return file;
 }
@@ -214,7 +239,8 @@ Result<SegmentFile> Folder::create_segment(std::uint64_t number, std::uint64_t b
   const auto header = encode_segment_header({id_, number}, bytes, incarnation_);
   int failed = 0;
   for (std::uint64_t at = 0; failed == 0 && !stop.stop_requested() && at < bytes; at += zeros.size()) {
-    failed = write_all(disk_, file.fd(), std::string_view(zeros).substr(0, std::min<std::uint64_t>(zeros.size(), bytes - at)), at);
+    failed = write_all(disk_, file.fd(),
+                       std::string_view(zeros).substr(0, std::min<std::uint64_t>(zeros.size(), bytes - at)), at);
     if (failed == 0 && at == 0) failed = write_all(disk_, file.fd(), std::string_view(header.data(), header.size()), 0);
     if (failed == 0 && at + zeros.size() < bytes) failed = sync_data(disk_, file.fd());  // the last piece: put_in_place
   }

@@ -33,12 +33,13 @@ struct SegmentFile {
 class Folder {
  public:
   // Makes the folder with a first segment of `first_segment_bytes` when it is not there or empty.
-  static Result<std::unique_ptr<Folder>> open(const std::filesystem::path& path, std::uint64_t first_segment_bytes, Disk& disk);
+  static Result<std::unique_ptr<Folder>> open(const std::filesystem::path& path, std::uint64_t first_segment_bytes,
+                                              Disk& disk);
 
   [[nodiscard]] const FolderId& id() const { return id_; }
   [[nodiscard]] std::uint64_t incarnation() const { return incarnation_; }  // random, new with every open
   [[nodiscard]] const std::vector<SegmentFile>& segments() const { return segments_; }  // as found by open, by number
-  [[nodiscard]] std::string path_of(std::uint64_t segment) const;           // for messages
+  [[nodiscard]] std::string path_of(std::uint64_t segment) const;  // for messages
 
   // Writes a segment full of zeros under another name, syncs it, renames it into place and syncs the folder. It
   // takes the place of a segment of that number. kUnavailable: `stop` was requested; nothing is left of it.

@@ -29,7 +29,9 @@ Number get(std::string_view bytes, std::size_t at) {
 
 std::string_view view(std::span<const char> bytes) { return {bytes.data(), bytes.size()}; }
 
-std::uint32_t format_file_crc(std::string_view bytes) { return crc32c_extend(crc32c(bytes.substr(0, 12)), bytes.substr(16, 16)); }
+std::uint32_t format_file_crc(std::string_view bytes) {
+  return crc32c_extend(crc32c(bytes.substr(0, 12)), bytes.substr(16, 16));
+}
 
 struct ParsedHeader {
   EntryHeader header;
@@ -37,8 +39,8 @@ struct ParsedHeader {
 };
 
 // A header that was written to this place of this segment of this folder, whatever came before it.
-std::optional<ParsedHeader> parse_entry_header(std::string_view segment, const SegmentIdentity& identity, std::uint32_t seed,
-                                               std::uint64_t offset) {
+std::optional<ParsedHeader> parse_entry_header(std::string_view segment, const SegmentIdentity& identity,
+                                               std::uint32_t seed, std::uint64_t offset) {
   const std::string_view bytes = segment.substr(offset, kEntryHeaderBytes);
   const std::string_view magic = bytes.substr(4, 4);
   if (magic != kGroupMagic && magic != kMarkMagic) return std::nullopt;
@@ -86,8 +88,8 @@ std::optional<FormatFile> parse_format_file(std::string_view bytes) {
 
 std::uint32_t folder_seed(const FolderId& folder) { return crc32c(view(folder)); }
 
-std::array<char, kSegmentHeaderBytes> encode_segment_header(const SegmentIdentity& identity, std::uint64_t segment_bytes,
-                                                            std::uint64_t incarnation) {
+std::array<char, kSegmentHeaderBytes> encode_segment_header(const SegmentIdentity& identity,
+                                                            std::uint64_t segment_bytes, std::uint64_t incarnation) {
   std::array<char, kSegmentHeaderBytes> out{};
   std::memcpy(out.data() + 4, kSegmentMagic.data(), kSegmentMagic.size());
   put(out.data() + 8, identity.number);
@@ -101,14 +103,17 @@ std::array<char, kSegmentHeaderBytes> encode_segment_header(const SegmentIdentit
 std::optional<std::uint64_t> parse_segment_header(std::string_view bytes, const SegmentIdentity& identity) {
   if (bytes.size() < kSegmentHeaderBytes) return std::nullopt;
   bytes = bytes.substr(0, kSegmentHeaderBytes);
-  if (bytes.substr(4, 4) != kSegmentMagic || get<std::uint32_t>(bytes, 0) != crc32c(bytes.substr(4))) return std::nullopt;
-  if (get<std::uint64_t>(bytes, 8) != identity.number || bytes.substr(32, 16) != view(identity.folder)) return std::nullopt;
+  if (bytes.substr(4, 4) != kSegmentMagic || get<std::uint32_t>(bytes, 0) != crc32c(bytes.substr(4)))
+    return std::nullopt;
+  if (get<std::uint64_t>(bytes, 8) != identity.number || bytes.substr(32, 16) != view(identity.folder))
+    return std::nullopt;
   const auto size = get<std::uint64_t>(bytes, 16);
   if (size < kSegmentHeaderBytes || size > kSegmentBytesMax || size != aligned(size)) return std::nullopt;
   return size;
 }
 
-std::uint32_t encode_entry_header(const EntryHeader& header, const SegmentIdentity& identity, std::span<char, kEntryHeaderBytes> out) {
+std::uint32_t encode_entry_header(const EntryHeader& header, const SegmentIdentity& identity,
+                                  std::span<char, kEntryHeaderBytes> out) {
   const std::string_view magic = header.kind == EntryKind::kGroup ? kGroupMagic : kMarkMagic;
   std::memcpy(out.data() + 4, magic.data(), magic.size());
   put(out.data() + 8, header.group);
@@ -124,8 +129,10 @@ std::uint32_t encode_entry_header(const EntryHeader& header, const SegmentIdenti
   return crc;
 }
 
-Step read_entry(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset, const Position& position) {
-  if (offset > segment.size() || segment.size() - offset < kEntryHeaderBytes) return {{}, "the segment ends here", false};
+Step read_entry(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
+                const Position& position) {
+  if (offset > segment.size() || segment.size() - offset < kEntryHeaderBytes)
+    return {{}, "the segment ends here", false};
   const auto parsed = parse_entry_header(segment, identity, folder_seed(identity.folder), offset);
   if (!parsed) {
     const bool empty = find_used(segment.substr(offset, kEntryHeaderBytes), 0) == kEntryHeaderBytes;
@@ -135,8 +142,10 @@ Step read_entry(std::string_view segment, const SegmentIdentity& identity, std::
   const bool is_group = header.kind == EntryKind::kGroup;
   if (header.group != position.group + (is_group ? 1 : 0)) return {{}, "another group's number stands here", false};
   if (header.chain != position.chain) return {{}, "the header does not continue the group before it", false};
-  if (header.durable < position.durable || header.durable > position.group) return {{}, "the durable number is impossible", false};
-  if (segment.size() - offset - kEntryHeaderBytes < header.payload_bytes) return {{}, "the group is longer than its segment", is_group};
+  if (header.durable < position.durable || header.durable > position.group)
+    return {{}, "the durable number is impossible", false};
+  if (segment.size() - offset - kEntryHeaderBytes < header.payload_bytes)
+    return {{}, "the group is longer than its segment", is_group};
   const std::string_view payload = segment.substr(offset + kEntryHeaderBytes, header.payload_bytes);
   if (header.payload_crc != crc32c(payload)) return {{}, "the records' checksum is wrong", is_group};
   return {Entry{header, parsed->crc, payload, offset + entry_bytes(payload.size())}, "", true};
@@ -149,10 +158,12 @@ void move_past(const Entry& entry, Position& position) {
   position.marked = entry.header.kind == EntryKind::kMark && entry.header.durable == entry.header.group;
 }
 
-std::optional<Proof> find_proof(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset, std::uint64_t group) {
+std::optional<Proof> find_proof(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
+                                std::uint64_t group) {
   const std::uint32_t seed = folder_seed(identity.folder);
   for (offset = aligned(offset); offset + kEntryHeaderBytes <= segment.size(); offset += 8) {
-    if (get<std::uint64_t>(segment, offset) == 0) continue;  // the checksum and the magic: unused space, skipped at speed
+    if (get<std::uint64_t>(segment, offset) == 0)
+      continue;  // the checksum and the magic: unused space, skipped at speed
     const auto parsed = parse_entry_header(segment, identity, seed, offset);
     if (parsed && parsed->header.durable >= group) return Proof{offset, parsed->header.group};
   }

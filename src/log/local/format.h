@@ -40,8 +40,8 @@ struct SegmentIdentity {
   std::uint64_t number;  // 1, 2, 3, ...
 };
 
-std::array<char, kSegmentHeaderBytes> encode_segment_header(const SegmentIdentity& identity, std::uint64_t segment_bytes,
-                                                            std::uint64_t incarnation);
+std::array<char, kSegmentHeaderBytes> encode_segment_header(const SegmentIdentity& identity,
+                                                            std::uint64_t segment_bytes, std::uint64_t incarnation);
 // The segment's size in bytes as its header has it; nothing: the header is not that of `identity`.
 std::optional<std::uint64_t> parse_segment_header(std::string_view bytes, const SegmentIdentity& identity);
 
@@ -61,7 +61,8 @@ struct EntryHeader {
 std::uint32_t folder_seed(const FolderId& folder);
 
 // Writes the header's 56 bytes and returns its checksum, which is the next entry's chain.
-std::uint32_t encode_entry_header(const EntryHeader& header, const SegmentIdentity& identity, std::span<char, kEntryHeaderBytes> out);
+std::uint32_t encode_entry_header(const EntryHeader& header, const SegmentIdentity& identity,
+                                  std::span<char, kEntryHeaderBytes> out);
 
 // What is known after the last good entry. {0, 0, folder_seed(id)} before the first one.
 struct Position {
@@ -85,14 +86,15 @@ struct Step {
 };
 
 // The entry at `offset` of a segment's bytes, if it is the one that comes after `position`.
-Step read_entry(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset, const Position& position);
+Step read_entry(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
+                const Position& position);
 void move_past(const Entry& entry, Position& position);
 
 // Walks the entries from `offset` on, moving `position` past each good one. Returns where it stopped.
 // `visit(const Entry&)` answers whether to go on.
 template <class Visit>
-std::uint64_t scan_segment(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset, Position& position,
-                           Visit&& visit) {
+std::uint64_t scan_segment(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
+                           Position& position, Visit&& visit) {
   while (true) {
     const Step step = read_entry(segment, identity, offset, position);
     if (!step.entry) return offset;
@@ -110,6 +112,7 @@ struct Proof {
   std::uint64_t offset;
   std::uint64_t group;
 };
-std::optional<Proof> find_proof(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset, std::uint64_t group);
+std::optional<Proof> find_proof(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
+                                std::uint64_t group);
 
 }  // namespace codeq::log::local

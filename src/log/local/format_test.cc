@@ -17,8 +17,8 @@ constexpr SegmentIdentity kSegment{kFolder, 1};
 Position start() { return {0, 0, folder_seed(kFolder), false}; }
 
 // Writes an entry behind `position` into `segment` and returns where the next one goes.
-std::uint64_t put_entry(std::string& segment, std::uint64_t offset, Position& position, std::string_view payload, EntryKind kind = EntryKind::kGroup,
-                        std::uint64_t incarnation = 0x1122334455667788) {
+std::uint64_t put_entry(std::string& segment, std::uint64_t offset, Position& position, std::string_view payload,
+                        EntryKind kind = EntryKind::kGroup, std::uint64_t incarnation = 0x1122334455667788) {
   EntryHeader header;
   header.kind = kind;
   header.group = position.group + (kind == EntryKind::kGroup ? 1 : 0);
@@ -140,13 +140,15 @@ TEST(LogFormat, SaysWhatIsWrong) {
   EXPECT_STREQ(read_entry(segment, kSegment, segment.size(), position).why, "the segment ends here");
   EXPECT_STREQ(read_entry(segment, kSegment, ~std::uint64_t{0}, position).why, "the segment ends here");
   EXPECT_STREQ(read_entry(segment, kSegment, kSegmentHeaderBytes, position).why, "another group's number stands here");
-  EXPECT_STREQ(read_entry(std::string_view(segment).substr(0, 124), kSegment, kSegmentHeaderBytes, start()).why, "the group is longer than its segment");
+  EXPECT_STREQ(read_entry(std::string_view(segment).substr(0, 124), kSegment, kSegmentHeaderBytes, start()).why,
+               "the group is longer than its segment");
   segment[kSegmentHeaderBytes + kEntryHeaderBytes] ^= 1;
   const Step step = read_entry(segment, kSegment, kSegmentHeaderBytes, start());
   EXPECT_STREQ(step.why, "the records' checksum is wrong");
   EXPECT_TRUE(step.header_is_good);
   segment[kSegmentHeaderBytes + 9] ^= 1;
-  EXPECT_STREQ(read_entry(segment, kSegment, kSegmentHeaderBytes, start()).why, "the header's checksum, kind or place is wrong");
+  EXPECT_STREQ(read_entry(segment, kSegment, kSegmentHeaderBytes, start()).why,
+               "the header's checksum, kind or place is wrong");
 }
 
 }  // namespace

@@ -21,9 +21,10 @@ Result<void> check(const LocalLogOptions& options) {
   if (options.folder.empty()) return fail(Code::kInvalidArgument, "the log needs a folder");
   if (options.first_segment_bytes < kFirstSegmentBytesMin || options.segment_bytes < options.first_segment_bytes ||
       options.segment_bytes > kSegmentBytesMax / 2 || options.group_bytes_max > kSegmentBytesMax / 2) {
-    return fail(Code::kInvalidArgument,
-                fmt::format("log segments of {} to {} bytes with groups of at most {} bytes: outside what the format can hold",
-                            options.first_segment_bytes, options.segment_bytes, options.group_bytes_max));
+    return fail(
+        Code::kInvalidArgument,
+        fmt::format("log segments of {} to {} bytes with groups of at most {} bytes: outside what the format can hold",
+                    options.first_segment_bytes, options.segment_bytes, options.group_bytes_max));
   }
   if (options.durability == LocalLogOptions::Durability::kInterval && options.interval.count() < 1) {
     return fail(Code::kInvalidArgument, "the log's sync interval must be at least 1 ms");
@@ -79,7 +80,8 @@ Result<std::uint64_t> LocalLog::append(std::string_view records) {
   if (!replayed_) CODEQ_TRY_VOID(replay([](std::uint64_t, std::string_view) { return Result<void>{}; }));
   CODEQ_TRY_VOID(refuse_if_broken());
   if (records.size() > options_.group_bytes_max) {
-    return fail(Code::kInvalidArgument, fmt::format("a log group of {} bytes is over the bound of {}", records.size(), options_.group_bytes_max));
+    return fail(Code::kInvalidArgument, fmt::format("a log group of {} bytes is over the bound of {}", records.size(),
+                                                    options_.group_bytes_max));
   }
   const std::uint64_t needed = entry_bytes(records.size()) + kEntryHeaderBytes;  // a mark must find room behind it
   if (segment_.bytes - offset_ < needed) CODEQ_TRY_VOID(go_to_next_segment(needed));
@@ -110,7 +112,9 @@ Result<void> LocalLog::write_entry(EntryKind kind, std::string_view payload) {
                               {const_cast<char*>(payload.data()), payload.size()},
                               {const_cast<char*>(kPadding.data()), padding}}};
   if (const int failed = write_all(disk_, file_.fd(), parts, offset_); failed != 0) {
-    return broken(system_error(failed, fmt::format("cannot write {}, byte {}", folder_->path_of(segment_.number), offset_)).error());
+    return broken(
+        system_error(failed, fmt::format("cannot write {}, byte {}", folder_->path_of(segment_.number), offset_))
+            .error());
   }
   position_ = {header.group, header.durable, crc, kind == EntryKind::kMark && header.durable == header.group};
   offset_ = end;
@@ -215,7 +219,8 @@ void LocalLog::sync_every_interval(const std::stop_token& stop) {
 }
 
 Result<void> LocalLog::refuse_if_broken() const {
-  if (!is_broken_.load(std::memory_order_acquire)) [[likely]] return {};
+  if (!is_broken_.load(std::memory_order_acquire)) [[likely]]
+    return {};
   const std::lock_guard lock(error_mutex_);
   return std::unexpected<Error>(*error_);
 }

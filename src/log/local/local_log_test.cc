@@ -104,11 +104,17 @@ TEST(LocalLog, AFailedSyncIsNeverTriedAgain) {
   ScriptedDisk disk;
   auto log = open_or_fail(small(folder, &disk));
   ASSERT_TRUE(log->append("kept"));
-  { const std::lock_guard lock(disk.mutex); disk.fail_sync = true; }
+  {
+    const std::lock_guard lock(disk.mutex);
+    disk.fail_sync = true;
+  }
   const auto failed = log->append("not promised");
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, Code::kIo);
-  { const std::lock_guard lock(disk.mutex); disk.fail_sync = false; }
+  {
+    const std::lock_guard lock(disk.mutex);
+    disk.fail_sync = false;
+  }
   EXPECT_FALSE(log->append("later"));
   EXPECT_FALSE(log->sync());
   EXPECT_EQ(log->durable_group(), 1U);
@@ -120,7 +126,10 @@ TEST(LocalLog, AFullDiskIsToldApartAndTheNextStartWorksOnceThereIsRoom) {
   auto log = open_or_fail(small(folder, &disk));
   std::string last(200, 'x');
   ASSERT_TRUE(log->append(last));
-  { const std::lock_guard lock(disk.mutex); disk.on_write = [](int parts) { return parts == 1 ? ENOSPC : 0; }; }  // new segments only
+  {
+    const std::lock_guard lock(disk.mutex);
+    disk.on_write = [](int parts) { return parts == 1 ? ENOSPC : 0; };
+  }  // new segments only
   std::uint64_t kept = 1;
   Error error{Code::kInternal, ""};
   for (int i = 0; i < 100; ++i) {
@@ -191,7 +200,8 @@ TEST(LocalLog, ANewerFormatIsLeftUntouched) {
   const auto log = LocalLog::open(small(folder));
   ASSERT_FALSE(log);
   EXPECT_EQ(log.error().code, Code::kInvalidArgument);
-  EXPECT_NE(log.error().message.find("the log has format 2, this program knows format 1"), std::string::npos) << log.error().message;
+  EXPECT_NE(log.error().message.find("the log has format 2, this program knows format 1"), std::string::npos)
+      << log.error().message;
   EXPECT_FALSE(std::filesystem::exists(folder.file("lock")));
 }
 
@@ -199,7 +209,8 @@ TEST(LocalLog, ACreationThatACrashCutShortIsDoneAgain) {
   TestFolder folder;
   { auto log = open_or_fail(small(folder)); }
   for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
-    if (entry.path().filename() != "segment-000000000001" && entry.path().filename() != "lock") std::filesystem::remove(entry.path());
+    if (entry.path().filename() != "segment-000000000001" && entry.path().filename() != "lock")
+      std::filesystem::remove(entry.path());
   }
   write_file(folder.file("format.tmp"), "CODEQ");
   Groups groups;
@@ -228,7 +239,7 @@ TEST(LocalLog, OthersMayNotReadIt) {
   TestFolder folder;
   auto log = open_or_fail(small(folder));
   ASSERT_TRUE(log->append("secret"));
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat(folder.path().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0700U);
   for (const char* name : {"format", "lock", "segment-000000000001"}) {

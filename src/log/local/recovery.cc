@@ -19,7 +19,11 @@ struct Loaded {
 class Recovery {
  public:
   Recovery(const Folder& folder, Disk& disk, const Log::Visit& visit)
-      : folder_(folder), disk_(disk), visit_(visit), segments_(folder.segments()), ends_(segments_.size(), kSegmentHeaderBytes) {
+      : folder_(folder),
+        disk_(disk),
+        visit_(visit),
+        segments_(folder.segments()),
+        ends_(segments_.size(), kSegmentHeaderBytes) {
     position_.chain = folder_seed(folder.id());
   }
 
@@ -46,10 +50,11 @@ class Recovery {
     CODEQ_TRY(into.file, folder_.open_segment(segments_[index]));
     int failed = 0;
     into.bytes.clear();  // or growing would copy what is there
-    into.bytes.resize_and_overwrite(segments_[index].bytes, [&](char* out, std::size_t size) {  // bounded: its header agrees
-      failed = read_all(into.file.fd(), out, size);
-      return failed == 0 ? size : 0;
-    });
+    into.bytes.resize_and_overwrite(segments_[index].bytes,
+                                    [&](char* out, std::size_t size) {  // bounded: its header agrees
+                                      failed = read_all(into.file.fd(), out, size);
+                                      return failed == 0 ? size : 0;
+                                    });
     if (failed != 0) return system_error(failed, fmt::format("cannot read {}", path(index)));
     return {};
   }
@@ -95,8 +100,9 @@ class Recovery {
       const std::string& bytes = at == index_ ? here_.bytes : there_.bytes;
       const std::uint64_t from = at == index_ ? offset_ : kSegmentHeaderBytes;
       if (const auto proof = find_proof(bytes, identity(at), from, missing)) {
-        return fail(Code::kCorrupt, fmt::format("group {} is damaged: {}; yet the header at {}, byte {} (group {}) calls it durable", missing, why_,
-                                                path(at), proof->offset, proof->group));
+        return fail(Code::kCorrupt,
+                    fmt::format("group {} is damaged: {}; yet the header at {}, byte {} (group {}) calls it durable",
+                                missing, why_, path(at), proof->offset, proof->group));
       }
       if (find_used(bytes, from) < bytes.size()) torn_.push_back(at);
     }
@@ -157,6 +163,8 @@ class Recovery {
 
 }  // namespace
 
-Result<Recovered> recover(const Folder& folder, Disk& disk, const Log::Visit& visit) { return Recovery(folder, disk, visit).run(); }
+Result<Recovered> recover(const Folder& folder, Disk& disk, const Log::Visit& visit) {
+  return Recovery(folder, disk, visit).run();
+}
 
 }  // namespace codeq::log::local

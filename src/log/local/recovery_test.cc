@@ -127,7 +127,8 @@ TEST_F(Recovery, APowerCutAtAnyByteKeepsEveryGroupThatWasWholeByThen) {
       Groups groups;
       const auto result = reopen(broken_, groups);
       ASSERT_TRUE(result) << result.error().message;
-      ASSERT_EQ(groups, Groups(written.begin(), written.begin() + static_cast<std::ptrdiff_t>(kept))) << names[at] << " cut at " << cut;
+      ASSERT_EQ(groups, Groups(written.begin(), written.begin() + static_cast<std::ptrdiff_t>(kept)))
+          << names[at] << " cut at " << cut;
       if (cut % 16 == 5) expect_to_go_on(broken_, groups);
     }
     whole_groups += payload_ends.size();
@@ -210,7 +211,8 @@ TEST_F(Recovery, TheRefusalNamesTheGroupThePlaceAndTheProof) {
   const auto result = reopen(broken_, groups);
   ASSERT_FALSE(result);
   const std::string path = broken_.file(segments()[0]).string();
-  EXPECT_EQ(result.error().message, "group 2 is damaged: " + path + ", byte 128: the records' checksum is wrong; yet the header at " + path +
+  EXPECT_EQ(result.error().message, "group 2 is damaged: " + path +
+                                        ", byte 128: the records' checksum is wrong; yet the header at " + path +
                                         ", byte 192 (group 3) calls it durable");
   EXPECT_EQ(read_file(broken_.file(segments()[0])), bytes);  // and nothing was changed
 }

@@ -20,7 +20,8 @@ class TestFolder {
  public:
   TestFolder() {
     // In memory where the system has such a folder: these tests open logs by the thousand.
-    const std::filesystem::path base = ::access("/dev/shm", W_OK) == 0 ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path();
+    const std::filesystem::path base =
+        ::access("/dev/shm", W_OK) == 0 ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path();
     std::string pattern = (base / "codeq-log-XXXXXX").string();
     root_ = ::mkdtemp(pattern.data());
   }
@@ -36,7 +37,8 @@ class TestFolder {
     std::filesystem::remove_all(path());
     std::filesystem::create_directories(path());
     for (const auto& entry : std::filesystem::directory_iterator(other.path())) {
-      if (entry.path().extension() != ".tmp") std::filesystem::copy_file(entry.path(), path() / entry.path().filename());
+      if (entry.path().extension() != ".tmp")
+        std::filesystem::copy_file(entry.path(), path() / entry.path().filename());
     }
   }
 

@@ -26,7 +26,8 @@ struct MemoryDisk {
 class MemoryLog final : public Log {
  public:
   // Shared with the test, which hands it on to the log that plays the next process.
-  explicit MemoryLog(std::shared_ptr<MemoryDisk> disk = std::make_shared<MemoryDisk>(), std::size_t group_bytes_max = std::size_t{64} << 20)
+  explicit MemoryLog(std::shared_ptr<MemoryDisk> disk = std::make_shared<MemoryDisk>(),
+                     std::size_t group_bytes_max = std::size_t{64} << 20)
       : disk_(std::move(disk)), group_bytes_max_(group_bytes_max) {}
 
   Result<void> replay(const Visit& visit) override;

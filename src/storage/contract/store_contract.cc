@@ -33,7 +33,10 @@ TEST_P(StoreContract, KeepsAPayloadAndAResultOfOneTaskApart) {
 }
 
 TEST_P(StoreContract, TheLastWriteOfARowWinsAlsoWithinOneBatch) {
-  store_->write(1, {{Family::kResult, 1, blob("old")}, {Family::kResult, 1, blob("new")}, {Family::kResult, 2, blob("x")}, {Family::kResult, 2, nullptr}});
+  store_->write(1, {{Family::kResult, 1, blob("old")},
+                    {Family::kResult, 1, blob("new")},
+                    {Family::kResult, 2, blob("x")},
+                    {Family::kResult, 2, nullptr}});
   EXPECT_EQ(text(store_->get(Family::kResult, 1)), "new");
   EXPECT_EQ(store_->get(Family::kResult, 2), nullptr);
 }

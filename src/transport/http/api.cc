@@ -125,7 +125,8 @@ bool Api::url_path(const Exchange& exchange, std::string& path) {
   path = exchange.route->path;
   const auto at = path.find(kId);
   if (at == std::string::npos) return true;
-  const bool number = !exchange.id.empty() && exchange.id.size() <= 20 && exchange.id.find_first_not_of("0123456789") == std::string::npos;
+  const bool number = !exchange.id.empty() && exchange.id.size() <= 20 &&
+                      exchange.id.find_first_not_of("0123456789") == std::string::npos;
   if (!number && !core::parse_task_id(exchange.id)) return false;
   path.replace(at, kId.size(), exchange.id);
   return true;
@@ -287,7 +288,8 @@ void Api::create_batch(const Shared& exchange, const Request& request, const cor
 }
 
 void Api::claim(const Shared& exchange, const Request& request, const services::Principal& principal) {
-  auto ask = exchange->route->id == RouteId::kClaim ? decode_claim(request.body, depth_max_) : decode_claim_batch(request.body, depth_max_);
+  auto ask = exchange->route->id == RouteId::kClaim ? decode_claim(request.body, depth_max_)
+                                                    : decode_claim_batch(request.body, depth_max_);
   if (!ask) return respond_error(*exchange, ask.error());
   for (const auto& command : ask->commands) {
     if (!principal.may_handle(command)) return respond_error(*exchange, {Code::kForbidden, "event type not allowed"});
@@ -304,29 +306,32 @@ void Api::heartbeat(const Shared& exchange, const Request& request) {
   auto body = decode_heartbeat(request.body, depth_max_);
   if (!body) return respond_error(*exchange, body.error());
   exchange->waiting_for_broker = true;
-  deps_.broker.heartbeat(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token}, body->seconds, reply_to<void>(exchange));
+  deps_.broker.heartbeat(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token}, body->seconds,
+                         reply_to<void>(exchange));
 }
 
 void Api::abandon(const Shared& exchange, const Request& request) {
   auto body = decode_abandon(request.body, depth_max_);
   if (!body) return respond_error(*exchange, body.error());
   exchange->waiting_for_broker = true;
-  deps_.broker.abandon(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token}, reply_to<void>(exchange));
+  deps_.broker.abandon(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token},
+                       reply_to<void>(exchange));
 }
 
 void Api::nack(const Shared& exchange, const Request& request) {
   auto body = decode_nack(request.body, depth_max_);
   if (!body) return respond_error(*exchange, body.error());
   exchange->waiting_for_broker = true;
-  deps_.broker.nack(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token}, body->seconds, std::move(body->reason),
-                    reply_to<services::NackOutcome>(exchange));
+  deps_.broker.nack(exchange->caller, {.task_id = exchange->id, .lease_token = body->lease_token}, body->seconds,
+                    std::move(body->reason), reply_to<services::NackOutcome>(exchange));
 }
 
 void Api::get_result(const Shared& exchange, std::string_view query) {
   const auto seconds = wait_seconds(query);
   if (seconds > 0 && !park(*exchange)) return;
   exchange->waiting_for_broker = true;
-  exchange->call = deps_.broker.get_result(exchange->caller, exchange->id, seconds * 1000, reply_to<services::TaskAndResult>(exchange));
+  exchange->call = deps_.broker.get_result(exchange->caller, exchange->id, seconds * 1000,
+                                           reply_to<services::TaskAndResult>(exchange));
 }
 
 void Api::list_deliveries(const Shared& exchange, std::string_view query) {
@@ -361,7 +366,8 @@ void Api::readyz(Exchange& exchange, std::string_view query) {
   std::string text;
   std::string unused;
   if (query_value(query, "verbose", unused)) {
-    for (const auto& [name, good] : state.checks) text += (good ? "[+]" : "[-]") + name + (good ? " ok\n" : " failed\n");
+    for (const auto& [name, good] : state.checks)
+      text += (good ? "[+]" : "[-]") + name + (good ? " ok\n" : " failed\n");
     if (stopping_.load()) text += "[-]stopping\n";
   }
   text += state.ready ? "ready" : "not ready";
@@ -477,8 +483,10 @@ void Api::took(const Shared& exchange, ArtifactsWritten& written) {
   for (std::size_t i = 0; i < submission.uploading.size(); ++i) {
     const auto item = submission.uploading[i];
     auto& artifacts = written.jobs[i];
-    if (!artifacts) submission.refused[item] = artifacts.error();
-    else std::move(artifacts->begin(), artifacts->end(), std::back_inserter(submission.items[item].submit.artifacts));
+    if (!artifacts)
+      submission.refused[item] = artifacts.error();
+    else
+      std::move(artifacts->begin(), artifacts->end(), std::back_inserter(submission.items[item].submit.artifacts));
   }
   submit_items(exchange);
 }
@@ -495,13 +503,16 @@ void Api::submit_items(const Shared& exchange) {
   }
   if (!items.empty()) {
     exchange->waiting_for_broker = true;
-    deps_.broker.submit(exchange->caller, std::move(items), reply_to<std::vector<Result<services::ResultSnapshot>>>(exchange));
+    deps_.broker.submit(exchange->caller, std::move(items),
+                        reply_to<std::vector<Result<services::ResultSnapshot>>>(exchange));
     return;
   }
   exchange->waiting_for_broker = false;
   std::vector<Result<services::ResultSnapshot>> none;
-  if (is_batch_submit(*exchange)) answer_batch_submit(*exchange, none);
-  else respond_error(*exchange, *submission.refused.front());
+  if (is_batch_submit(*exchange))
+    answer_batch_submit(*exchange, none);
+  else
+    respond_error(*exchange, *submission.refused.front());
 }
 
 // ------------------------------------------------------------------------------------------------ out
@@ -510,7 +521,8 @@ struct Api::Visitor {
   Api& api;
   const Shared& exchange;
 
-  template <class T> bool failed(const Result<T>& result) const {
+  template <class T>
+  bool failed(const Result<T>& result) const {
     if (result) return false;
     respond_error(*exchange, result.error());
     return true;
@@ -529,7 +541,8 @@ struct Api::Visitor {
   void operator()(Result<std::vector<TaskSnapshot>>& tasks) const { api.answer_claim(*exchange, tasks); }
   void operator()(Result<>& done) const {
     if (failed(done)) return;
-    respond_json(*exchange, 200, exchange->route->id == RouteId::kHeartbeat ? R"({"ok":true})" : R"({"status":"requeued"})");
+    respond_json(*exchange, 200,
+                 exchange->route->id == RouteId::kHeartbeat ? R"({"ok":true})" : R"({"status":"requeued"})");
   }
   void operator()(Result<services::NackOutcome>& outcome) const {
     if (failed(outcome)) return;
@@ -570,7 +583,8 @@ struct Api::Visitor {
     respond_json(*exchange, 200, std::move(body));
   }
   void operator()(Result<services::TimelineSnapshot>& timeline) const {
-    if (!timeline && timeline.error().code == Code::kNotFound) return respond_error(*exchange, {Code::kNotFound, "not found"});
+    if (!timeline && timeline.error().code == Code::kNotFound)
+      return respond_error(*exchange, {Code::kNotFound, "not found"});
     if (failed(timeline)) return;
     std::string body;
     append_timeline(body, *timeline, api.zone_);
@@ -604,7 +618,8 @@ void Api::finish(const Shared& exchange) {
 }
 
 void Api::answer_claim(Exchange& exchange, Result<std::vector<TaskSnapshot>>& tasks) const {
-  if (!tasks && !(tasks.error().code == Code::kUnavailable && exchange.poll)) return respond_error(exchange, tasks.error());
+  if (!tasks && !(tasks.error().code == Code::kUnavailable && exchange.poll))
+    return respond_error(exchange, tasks.error());
   if (!tasks || tasks->empty()) return respond_nothing(exchange, 204);
   std::string body;
   if (exchange.route->id == RouteId::kClaim) {

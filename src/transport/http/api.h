@@ -89,7 +89,7 @@ class Api {
   std::string version_json_;
   std::atomic<std::size_t> parked_{0};
   std::atomic<bool> stopping_{false};
-  ArtifactWriter artifacts_;   // last: its thread ends before anything that its answers use
+  ArtifactWriter artifacts_;  // last: its thread ends before anything that its answers use
 };
 
 }  // namespace codeq::transport::http

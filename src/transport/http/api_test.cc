@@ -15,7 +15,8 @@ Reply post(Client& client, const std::string& path, const std::string& token, co
 TEST(HttpApi, TheHappyPathOfTheReference) {
   Stack stack;
   Client client(stack.server->port());
-  const auto created = post(client, "", "producer", R"({"command":"GENERATE_MASTER","payload":{"k":"v"},"priority":5})");
+  const auto created =
+      post(client, "", "producer", R"({"command":"GENERATE_MASTER","payload":{"k":"v"},"priority":5})");
   ASSERT_EQ(created.status, 202) << created.body;
   EXPECT_EQ(created.headers.at("content-type"), "application/json; charset=utf-8");
   EXPECT_EQ(created.text("status"), "PENDING");
@@ -29,7 +30,8 @@ TEST(HttpApi, TheHappyPathOfTheReference) {
   EXPECT_FALSE(created.has("leaseToken"));
   const auto id = created.text("id");
 
-  const auto claimed = post(client, "/claim", "worker", R"({"commands":["GENERATE_MASTER"],"leaseSeconds":60,"waitSeconds":1})");
+  const auto claimed =
+      post(client, "/claim", "worker", R"({"commands":["GENERATE_MASTER"],"leaseSeconds":60,"waitSeconds":1})");
   ASSERT_EQ(claimed.status, 200) << claimed.body;
   EXPECT_EQ(claimed.text("id"), id);
   EXPECT_EQ(claimed.text("status"), "IN_PROGRESS");
@@ -47,7 +49,8 @@ TEST(HttpApi, TheHappyPathOfTheReference) {
   ASSERT_EQ(again.status, 200) << again.body;
   EXPECT_EQ(again.text("id"), id);
 
-  const auto done = post(client, "/" + id + "/result", "worker", R"({"status":"COMPLETED","result":{ "ok" : true, "n":12345678901234567890 }})");
+  const auto done = post(client, "/" + id + "/result", "worker",
+                         R"({"status":"COMPLETED","result":{ "ok" : true, "n":12345678901234567890 }})");
   ASSERT_EQ(done.status, 200) << done.body;
   EXPECT_TRUE(done.has(R"("result":{ "ok" : true, "n":12345678901234567890 })")) << done.body;
   EXPECT_EQ(done.text("taskId"), id);
@@ -65,16 +68,19 @@ TEST(HttpApi, TheHappyPathOfTheReference) {
 TEST(HttpApi, APayloadComesBackByteForByte) {  // Q30
   Stack stack;
   Client client(stack.server->port());
-  const auto created = post(client, "", "producer", R"({"payload": { "z":1.10, "a":9007199254740993 , "s":"\u00e9\/<" } ,"command":"A"})");
+  const auto created = post(client, "", "producer",
+                            R"({"payload": { "z":1.10, "a":9007199254740993 , "s":"\u00e9\/<" } ,"command":"A"})");
   ASSERT_EQ(created.status, 202) << created.body;
-  EXPECT_TRUE(created.has(R"("payload":"{ \"z\":1.10, \"a\":9007199254740993 , \"s\":\"\\u00e9\\/\u003c\" }")")) << created.body;
+  EXPECT_TRUE(created.has(R"("payload":"{ \"z\":1.10, \"a\":9007199254740993 , \"s\":\"\\u00e9\\/\u003c\" }")"))
+      << created.body;
 }
 
 TEST(HttpApi, BatchesAnswerPerItemInInputOrder) {
   Stack stack;
   Client client(stack.server->port());
-  const auto created = post(client, "/batch", "producer",
-                            R"({"tasks":[{"command":"A","payload":1},{"payload":2},{"command":"A"},{"command":"B","payload":3,"delaySeconds":-1},
+  const auto created = post(
+      client, "/batch", "producer",
+      R"({"tasks":[{"command":"A","payload":1},{"payload":2},{"command":"A"},{"command":"B","payload":3,"delaySeconds":-1},
                                 {"command":"B","payload":4,"webhook":"ftp://x"}]})");
   ASSERT_EQ(created.status, 200) << created.body;
   EXPECT_TRUE(created.body.starts_with(R"({"results":[{"task":{"id":)")) << created.body;
@@ -83,7 +89,9 @@ TEST(HttpApi, BatchesAnswerPerItemInInputOrder) {
   EXPECT_TRUE(created.body.ends_with(
       R"x(,{"error":"invalid 'delaySeconds' (must be \u003e= 0)","code":"invalid-delay"},{"error":"invalid webhook url","code":"invalid-webhook-url"}]})x"))
       << created.body;
-  EXPECT_EQ(post(client, "/batch", "producer", R"({"tasks":[{"command":"A","payload":1},{"command":7,"payload":1}]})").text("error"), "invalid body");
+  EXPECT_EQ(post(client, "/batch", "producer", R"({"tasks":[{"command":"A","payload":1},{"command":7,"payload":1}]})")
+                .text("error"),
+            "invalid body");
 
   const auto claimed = post(client, "/claim/batch", "worker", R"({"count":100})");
   ASSERT_EQ(claimed.status, 200) << claimed.body;
@@ -92,9 +100,12 @@ TEST(HttpApi, BatchesAnswerPerItemInInputOrder) {
   const auto second = rest.substr(0, rest.find('"'));
   EXPECT_EQ(post(client, "/claim/batch", "worker", R"({"count":1})").status, 204);
 
-  const auto results = post(client, "/batch/results", "worker",
-                            R"({"results":[{"taskId":")" + first + R"(","status":"COMPLETED","result":{}},{"taskId":"no","status":"COMPLETED","result":{}},)" +
-                                R"({"taskId":")" + second + R"(","status":"DONE"},{"taskId":")" + second + R"(","status":"FAILED","error":"broken"}]})");
+  const auto results =
+      post(client, "/batch/results", "worker",
+           R"({"results":[{"taskId":")" + first +
+               R"(","status":"COMPLETED","result":{}},{"taskId":"no","status":"COMPLETED","result":{}},)" +
+               R"({"taskId":")" + second + R"(","status":"DONE"},{"taskId":")" + second +
+               R"(","status":"FAILED","error":"broken"}]})");
   ASSERT_EQ(results.status, 200) << results.body;
   EXPECT_TRUE(results.has(R"({"results":[{"taskId":")" + first + R"(","result":{"taskId":")")) << results.body;
   EXPECT_TRUE(results.has(R"({"taskId":"no","error":"task not found","code":"task-not-found"})"));
@@ -161,7 +172,8 @@ TEST(HttpApi, WhoMayNotIsToldWhy) {
   EXPECT_EQ(none.text("error"), "missing Authorization header");
   EXPECT_EQ(none.text("code"), "unauthenticated");
   EXPECT_EQ(none.text("traceId").size(), 32U);
-  EXPECT_EQ(client.call("POST", kTasks, "", "{}", "Authorization: Basic x\r\n").text("error"), "invalid Authorization format");
+  EXPECT_EQ(client.call("POST", kTasks, "", "{}", "Authorization: Basic x\r\n").text("error"),
+            "invalid Authorization format");
   EXPECT_EQ(post(client, "/claim", "producer", "{}").status, 401);
   EXPECT_EQ(client.call("GET", kTasks + "/x", "wrong").text("error"), "invalid token");
 }
@@ -190,9 +202,12 @@ TEST(HttpApi, AnotherWorkersTaskIsNotOnes) {
   const auto unknown = post(client, "/0193c0de-0000-8000-8000-000000000000/heartbeat", "worker", "{}");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(unknown.text("error"), "not-found");  // Q21
-  EXPECT_EQ(post(client, "/" + id + "/abandon", "worker", R"({"leaseToken":"0000000000000001"})").text("code"), "lease-lost");
+  EXPECT_EQ(post(client, "/" + id + "/abandon", "worker", R"({"leaseToken":"0000000000000001"})").text("code"),
+            "lease-lost");
   EXPECT_EQ(post(client, "/" + id + "/abandon", "worker", R"({"leaseToken":7})").status, 400);
-  EXPECT_EQ(post(client, "/" + id + "/abandon", "worker", R"({"leaseToken":")" + claimed.text("leaseToken") + "\"}").body, R"({"status":"requeued"})");
+  EXPECT_EQ(
+      post(client, "/" + id + "/abandon", "worker", R"({"leaseToken":")" + claimed.text("leaseToken") + "\"}").body,
+      R"({"status":"requeued"})");
   EXPECT_EQ(post(client, "/" + id + "/abandon", "worker", "").status, 409);
 }
 
@@ -201,7 +216,8 @@ TEST(HttpApi, TheLastNackOfATaskDeadLettersItWithAReadableResult) {  // Q23
   Client client(stack.server->port());
   const auto id = stack.create(R"({"command":"A","payload":1,"maxAttempts":1})");
   ASSERT_EQ(post(client, "/claim", "worker", "{}").status, 200);
-  EXPECT_EQ(post(client, "/" + id + "/nack", "worker", R"({"reason":"poison"})").body, R"({"delaySeconds":0,"status":"dlq"})");
+  EXPECT_EQ(post(client, "/" + id + "/nack", "worker", R"({"reason":"poison"})").body,
+            R"({"delaySeconds":0,"status":"dlq"})");
   const auto result = client.call("GET", kTasks + "/" + id + "/result", "producer");
   EXPECT_EQ(result.status, 200) << result.body;
   EXPECT_TRUE(result.has(R"("status":"FAILED","error":"poison")")) << result.body;
@@ -212,8 +228,9 @@ TEST(HttpApi, ATaskCarriesTheTraceOfItsProducerToItsWorker) {
   Stack stack;
   Client client(stack.server->port());
   const std::string trace = "0af7651916cd43dd8448eb211c80319c";
-  const auto created = client.call("POST", kTasks, "producer", R"({"command":"A","payload":1})",
-                                   "TraceParent: 00-" + trace + "-b7ad6b7169203331-01\r\ntracestate: a=1\r\nTracestate: b=2\r\nbaggage: user=7\r\n");
+  const auto created = client.call(
+      "POST", kTasks, "producer", R"({"command":"A","payload":1})",
+      "TraceParent: 00-" + trace + "-b7ad6b7169203331-01\r\ntracestate: a=1\r\nTracestate: b=2\r\nbaggage: user=7\r\n");
   ASSERT_EQ(created.status, 202);
   const auto claimed = post(client, "/claim", "worker", "{}");
   EXPECT_EQ(claimed.text("traceParent").substr(0, 36), "00-" + trace + "-");
@@ -240,7 +257,8 @@ TEST(HttpApi, ATaskCarriesTheTraceOfItsProducerToItsWorker) {
   const auto timeline = client.call("GET", kTasks + "/" + created.text("id") + "/trace", "producer");
   EXPECT_EQ(timeline.text("traceId"), trace);
   EXPECT_TRUE(timeline.has(R"("name":"codeq.task.create","kind":"PRODUCER")")) << timeline.body;
-  EXPECT_TRUE(timeline.has(R"("name":"codeq.task.claim","kind":"CONSUMER","spanId":")" + core::to_hex(spans.at("codeq.task.claim").context.span_id)));
+  EXPECT_TRUE(timeline.has(R"("name":"codeq.task.claim","kind":"CONSUMER","spanId":")" +
+                           core::to_hex(spans.at("codeq.task.claim").context.span_id)));
   EXPECT_TRUE(timeline.has(R"("eventsDropped":0})"));
 }
 
@@ -248,7 +266,9 @@ TEST(HttpApi, WithTracingOffTheReceivedContextFlowsThroughUntouched) {
   Stack stack({}, false);
   Client client(stack.server->port());
   const std::string parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-  ASSERT_EQ(client.call("POST", kTasks, "producer", R"({"command":"A","payload":1})", "traceparent: " + parent + "\r\n").status, 202);
+  ASSERT_EQ(client.call("POST", kTasks, "producer", R"({"command":"A","payload":1})", "traceparent: " + parent + "\r\n")
+                .status,
+            202);
   EXPECT_EQ(post(client, "/claim", "worker", "{}").text("traceParent"), parent);
 }
 
@@ -283,10 +303,13 @@ TEST(HttpApi, ArtifactsThatComeAsContentAreOnDiskWhenTheAnswerIsSent) {
     EXPECT_EQ(submit(R"({"name":"a","contentBase64":"***"})").text("code"), "invalid-artifact");
     EXPECT_EQ(submit(R"({"name":"a","contentBase64":"aGk="})", "second").text("code"), "not-owner");
     EXPECT_FALSE(std::filesystem::exists(dir / "results"));
-    const auto done = submit(R"({"name":"hi.txt","contentBase64":"aGk"},{"name":"link","url":"http://x/y"},{"name":"nothing"})");
+    const auto done =
+        submit(R"({"name":"hi.txt","contentBase64":"aGk"},{"name":"link","url":"http://x/y"},{"name":"nothing"})");
     ASSERT_EQ(done.status, 200) << done.body;
     const auto file = dir / "results" / id / "hi.txt";
-    EXPECT_TRUE(done.has(R"("artifacts":[{"name":"link","url":"http://x/y"},{"name":"hi.txt","url":"file://)" + file.string() + R"("}])")) << done.body;
+    EXPECT_TRUE(done.has(R"("artifacts":[{"name":"link","url":"http://x/y"},{"name":"hi.txt","url":"file://)" +
+                         file.string() + R"("}])"))
+        << done.body;
     std::ifstream in(file);
     std::string text;
     in >> text;
@@ -354,13 +377,18 @@ TEST(HttpApi, ValuesOutOfRangeThatAreTaken) {
   Client client(stack.server->port());
   EXPECT_TRUE(post(client, "", "producer", R"({"command":"A","payload":1,"priority":10})").has(R"("priority":9)"));
   EXPECT_FALSE(post(client, "", "producer", R"({"command":"A","payload":1,"priority":-3})").has("priority"));
-  const auto twice = post(client, "", "producer", R"({"COMMAND":"B","Payload":1,"unknown":[{}],"command":"C","payload":2,"priority":null})");
+  const auto twice = post(client, "", "producer",
+                          R"({"COMMAND":"B","Payload":1,"unknown":[{}],"command":"C","payload":2,"priority":null})");
   EXPECT_EQ(twice.text("command"), "C");
   EXPECT_EQ(twice.text("payload"), "2");
   const auto far = post(client, "", "producer", R"({"command":"A","payload":1,"delaySeconds":9223372036854775807})");
   EXPECT_EQ(far.text("lastKnownLocation"), "DELAYED_ZSET");
-  EXPECT_EQ(post(client, "", "producer", R"({"command":"A","payload":1,"runAt":"9999-12-31T23:59:59Z"})").text("lastKnownLocation"), "DELAYED_ZSET");
-  EXPECT_EQ(post(client, "", "producer", R"({"command":"A","payload":1,"runAt":"2001-01-01T00:00:00+02:00"})").text("lastKnownLocation"), "PENDING_LIST");
+  EXPECT_EQ(post(client, "", "producer", R"({"command":"A","payload":1,"runAt":"9999-12-31T23:59:59Z"})")
+                .text("lastKnownLocation"),
+            "DELAYED_ZSET");
+  EXPECT_EQ(post(client, "", "producer", R"({"command":"A","payload":1,"runAt":"2001-01-01T00:00:00+02:00"})")
+                .text("lastKnownLocation"),
+            "PENDING_LIST");
   EXPECT_EQ(post(client, "/claim", "worker", R"({"leaseSeconds":9223372036854775807,"waitSeconds":0})").status, 200);
   EXPECT_EQ(post(client, "/claim", "worker", "null").status, 200);  // as in the reference: an object without members
 }
@@ -373,7 +401,8 @@ TEST(HttpApi, AFailedDeliveryIsListedAndCanBeReplayed) {
   ASSERT_EQ(post(client, "/" + id + "/result", "worker", R"({"status":"COMPLETED","result":{}})").status, 200);
   const std::string path = "/v1/codeq/webhooks/deliveries";
   Reply page;
-  ASSERT_TRUE(eventually([&] { return (page = client.call("GET", path, "producer")).has(R"("status":"FAILED")"); })) << page.body;
+  ASSERT_TRUE(eventually([&] { return (page = client.call("GET", path, "producer")).has(R"("status":"FAILED")"); }))
+      << page.body;
   EXPECT_TRUE(page.has(R"("lastHttpStatus":500)"));
   EXPECT_EQ(page.text("taskId"), id);
   EXPECT_EQ(page.text("host"), "receiver.example");

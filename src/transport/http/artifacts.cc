@@ -21,7 +21,9 @@ namespace {
 class File {
  public:
   explicit File(int fd) : fd_(fd) {}
-  ~File() { if (fd_ >= 0) ::close(fd_); }
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   [[nodiscard]] bool open() const { return fd_ >= 0; }
@@ -61,7 +63,8 @@ bool write_file(const std::filesystem::path& folder, const Upload& upload, std::
   {
     const File file(::open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (!file.open()) return false;
-    if (write_all(file.get(), upload.bytes) && ::fsync(file.get()) == 0 && ::rename(draft.c_str(), (folder / upload.name).c_str()) == 0) {
+    if (write_all(file.get(), upload.bytes) && ::fsync(file.get()) == 0 &&
+        ::rename(draft.c_str(), (folder / upload.name).c_str()) == 0) {
       return true;
     }
   }
@@ -74,7 +77,10 @@ bool write_file(const std::filesystem::path& folder, const Upload& upload, std::
 }  // namespace
 
 struct ArtifactWriter::Impl {
-  struct Order { std::vector<ArtifactJob> jobs; Done done; };
+  struct Order {
+    std::vector<ArtifactJob> jobs;
+    Done done;
+  };
 
   std::filesystem::path dir;
   std::size_t queue_max = 0;

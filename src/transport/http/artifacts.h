@@ -18,13 +18,13 @@
 namespace codeq::transport::http {
 
 struct ArtifactJob {
-  std::string task_id;             // in the form that core prints: it becomes a folder's name
-  std::vector<Upload> uploads;     // names are valid_artifact_name
+  std::string task_id;  // in the form that core prints: it becomes a folder's name
+  std::vector<Upload> uploads;  // names are valid_artifact_name
 };
 
 class ArtifactWriter {
  public:
-  using Written = Result<std::vector<core::Artifact>>;   // one `file://` URL per upload, in order
+  using Written = Result<std::vector<core::Artifact>>;  // one `file://` URL per upload, in order
   using Done = std::move_only_function<void(std::vector<Written>)>;
 
   explicit ArtifactWriter(std::string dir, std::size_t queue_max = 256);

@@ -1,9 +1,9 @@
 #include "transport/http/connection.h"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-#include <algorithm>
 
 #include "transport/wire_status.h"
 
@@ -75,7 +75,8 @@ bool ConnectionCount::wait_for_none(std::chrono::milliseconds deadline) {
 // ------------------------------------------------------------------------------------------------ connection
 
 Connection::Connection(Loop& loop, asio::ip::tcp::socket socket)
-    : loop_(loop), socket_(std::move(socket)),
+    : loop_(loop),
+      socket_(std::move(socket)),
       reader_({.header_bytes_max = loop.options.header_bytes_max, .body_bytes_max = loop.options.body_bytes_max}) {}
 
 Connection::~Connection() = default;
@@ -164,7 +165,8 @@ void Connection::process() {
     break;
   }
   // A client that asked whether to send its body is told so when all answers before it are out.
-  if (reader_.state() == RequestReader::State::kBody && reader_.request().expect_continue && !continue_sent_ && order_.empty() && !closed_) {
+  if (reader_.state() == RequestReader::State::kBody && reader_.request().expect_continue && !continue_sent_ &&
+      order_.empty() && !closed_) {
     continue_sent_ = true;
     out_ += "HTTP/1.1 100 Continue\r\n\r\n";
   }
@@ -330,7 +332,8 @@ void Connection::linger() {
 void Connection::drain() {
   draining_ = true;
   if (closed_) return;
-  if (lingering_ || (order_.empty() && out_start_ == out_.size() && reader_.state() == RequestReader::State::kIdle)) close();
+  if (lingering_ || (order_.empty() && out_start_ == out_.size() && reader_.state() == RequestReader::State::kIdle))
+    close();
 }
 
 void Connection::tick(std::int64_t now) {
@@ -356,8 +359,7 @@ void Connection::tick(std::int64_t now) {
     case RequestReader::State::kBody:
       if (now - body_since_ns_ < ns(options.body_timeout) || paused()) return;
       break;
-    default:
-      return;
+    default: return;
   }
   refuse({Code::kRequestTimeout, "request timeout"});
   flush();
@@ -386,9 +388,12 @@ void Connection::close() {
 // ------------------------------------------------------------------------------------------------ loop
 
 Loop::Loop(const HttpOptions& opts, Api& the_api, ConnectionCount& the_count)
-    : options(opts), api(the_api), count(the_count),
-      inbox(std::make_shared<Inbox>([this] { asio::post(context, [this] { deliver(); }); },
-                                    [&broker = the_api.broker()](Exchange& exchange) { give_back(broker, exchange); })) {}
+    : options(opts),
+      api(the_api),
+      count(the_count),
+      inbox(
+          std::make_shared<Inbox>([this] { asio::post(context, [this] { deliver(); }); },
+                                  [&broker = the_api.broker()](Exchange& exchange) { give_back(broker, exchange); })) {}
 
 Loop::~Loop() { inbox->close(); }
 
@@ -441,8 +446,10 @@ void Loop::mark_dirty(Connection& connection) {
 void Loop::deliver() {
   inbox->take(burst_);
   for (const auto& exchange : burst_) {
-    if (exchange->connection == nullptr) api.nobody_reads(*exchange);
-    else exchange->connection->answered(exchange);
+    if (exchange->connection == nullptr)
+      api.nobody_reads(*exchange);
+    else
+      exchange->connection->answered(exchange);
   }
   burst_.clear();
   auto dirty = std::move(dirty_);

@@ -5,10 +5,10 @@
 // Cost     one read and one write per burst of requests; no timer per request, one tick per loop looks at every deadline
 #pragma once
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -51,13 +51,13 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   Connection& operator=(const Connection&) = delete;
 
   void start();
-  void answered(const Shared& exchange);   // its answer has come in; `flush` comes after the burst
-  void flush();                            // writes what is ready
-  void tick(std::int64_t now_ns);          // cuts what has taken too long
-  void drain();                            // closes after the last answer that is under way
-  void close();                            // at once
+  void answered(const Shared& exchange);  // its answer has come in; `flush` comes after the burst
+  void flush();  // writes what is ready
+  void tick(std::int64_t now_ns);  // cuts what has taken too long
+  void drain();  // closes after the last answer that is under way
+  void close();  // at once
 
-  bool dirty = false;                      // the loop's: waits for a flush
+  bool dirty = false;  // the loop's: waits for a flush
 
  private:
   void make_room();
@@ -66,8 +66,8 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void on_end_of_input();
   void process();
   void take_request();
-  void refuse(const Error& error);         // bad input: the last answer of this connection
-  void collect();                          // moves ready answers from the front of the order to the output
+  void refuse(const Error& error);  // bad input: the last answer of this connection
+  void collect();  // moves ready answers from the front of the order to the output
   void append_response(Exchange& exchange);
   void became_ready(const Exchange& exchange);
   void wait_to_write();
@@ -77,28 +77,31 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   [[nodiscard]] std::size_t unsent() const { return ready_bytes_ + out_.size() - out_start_; }
   [[nodiscard]] std::int64_t now_ns() const;
 
-  struct Claimed { std::uint64_t end; std::vector<services::TaskSnapshot> tasks; };
+  struct Claimed {
+    std::uint64_t end;
+    std::vector<services::TaskSnapshot> tasks;
+  };
 
   Loop& loop_;
   boost::asio::ip::tcp::socket socket_;
   RequestReader reader_;
-  std::string in_;                         // bytes read, [in_start_, in_end_) not yet taken
+  std::string in_;  // bytes read, [in_start_, in_end_) not yet taken
   std::size_t in_start_ = 0, in_end_ = 0;
-  std::deque<Shared> order_;               // requests under way, oldest first
-  std::size_t ready_bytes_ = 0;            // of answers in `order_` that wait for one before them
-  std::string out_;                        // answers not yet written, from out_start_
+  std::deque<Shared> order_;  // requests under way, oldest first
+  std::size_t ready_bytes_ = 0;  // of answers in `order_` that wait for one before them
+  std::string out_;  // answers not yet written, from out_start_
   std::size_t out_start_ = 0;
-  std::uint64_t out_base_ = 0;             // bytes of earlier `out_`s: positions in the whole stream
-  std::deque<Claimed> claimed_;            // claims in `out_`, by the end of their answer in the stream
+  std::uint64_t out_base_ = 0;  // bytes of earlier `out_`s: positions in the whole stream
+  std::deque<Claimed> claimed_;  // claims in `out_`, by the end of their answer in the stream
 
   bool reading_ = false, write_waiting_ = false, closed_ = false;
-  bool input_ended_ = false;               // the client will send no more
-  bool no_more_requests_ = false;          // we take no more: the last answer is in `order_`
-  bool write_blocked_ = false;             // the kernel took no more, and some of `out_` is still here
+  bool input_ended_ = false;  // the client will send no more
+  bool no_more_requests_ = false;  // we take no more: the last answer is in `order_`
+  bool write_blocked_ = false;  // the kernel took no more, and some of `out_` is still here
   bool lingering_ = false, draining_ = false, continue_sent_ = false, served_one_ = false;
 
   std::int64_t head_read_ns_ = 0;
-  std::int64_t waiting_since_ns_ = 0;      // connected, or the last answer went out, or the first byte of a request came
+  std::int64_t waiting_since_ns_ = 0;  // connected, or the last answer went out, or the first byte of a request came
   std::int64_t body_since_ns_ = 0;
   std::size_t body_bytes_then_ = 0;
   std::int64_t write_since_ns_ = 0;
@@ -110,9 +113,9 @@ class Loop {
  public:
   Loop(const HttpOptions& options, Api& api, ConnectionCount& count);
   ~Loop();  // after `stop`
-  void run();                              // the body of the io thread
-  void stop();                             // any thread: cuts every connection, ends `run`
-  void drain();                            // any thread
+  void run();  // the body of the io thread
+  void stop();  // any thread: cuts every connection, ends `run`
+  void drain();  // any thread
   void adopt(boost::asio::ip::tcp::socket socket);  // any thread; counted already
   void mark_dirty(Connection& connection);
   void remove(Connection& connection);
@@ -121,7 +124,7 @@ class Loop {
   const HttpOptions& options;
   Api& api;
   ConnectionCount& count;
-  std::shared_ptr<Inbox> inbox;            // shared with answers that may outlive us
+  std::shared_ptr<Inbox> inbox;  // shared with answers that may outlive us
 
  private:
   void deliver();

@@ -15,7 +15,9 @@ namespace {
 constexpr std::int64_t kSecondsMax = 6'000'000'000;
 
 // A single submit says "invalid request body", everything else this.
-std::unexpected<Error> invalid_body(std::string_view text = "invalid body") { return fail(Code::kInvalidBody, std::string(text)); }
+std::unexpected<Error> invalid_body(std::string_view text = "invalid body") {
+  return fail(Code::kInvalidBody, std::string(text));
+}
 
 std::int64_t saturate(std::int64_t seconds) { return std::clamp(seconds, -kSecondsMax, kSecondsMax); }
 
@@ -73,9 +75,12 @@ bool read_lease_token(const JsonMember& member, std::optional<std::uint64_t>& ou
   if (text.size() != 16) return false;
   std::uint64_t token = 0;
   for (const char c : text) {
-    if (c >= '0' && c <= '9') token = token << 4U | static_cast<std::uint64_t>(c - '0');
-    else if (c >= 'a' && c <= 'f') token = token << 4U | static_cast<std::uint64_t>(c - 'a' + 10);
-    else return false;
+    if (c >= '0' && c <= '9')
+      token = token << 4U | static_cast<std::uint64_t>(c - '0');
+    else if (c >= 'a' && c <= 'f')
+      token = token << 4U | static_cast<std::uint64_t>(c - 'a' + 10);
+    else
+      return false;
   }
   out = token;
   return true;
@@ -89,8 +94,8 @@ struct CreateFields {
 
 // False: not an object, or a field of the wrong type.
 bool read_create(std::string_view object, std::size_t depth_max, CreateFields& out) {
-  static constexpr std::array<std::string_view, 8> kNames = {"command",     "payload",        "priority", "webhook",
-                                                             "maxAttempts", "idempotencyKey", "runAt",    "delaySeconds"};
+  static constexpr std::array<std::string_view, 8> kNames = {
+      "command", "payload", "priority", "webhook", "maxAttempts", "idempotencyKey", "runAt", "delaySeconds"};
   auto& task = out.task;
   return read_object(object, kNames, depth_max, [&](std::size_t name, const JsonMember& member) {
     switch (name) {
@@ -117,26 +122,32 @@ Result<services::CreateTask> finish_create(CreateFields&& fields) {
   return std::move(fields.task);
 }
 
-struct ClaimFields { services::ClaimTasks claim; std::int64_t wait_seconds = 0, count = 0; };
+struct ClaimFields {
+  services::ClaimTasks claim;
+  std::int64_t wait_seconds = 0, count = 0;
+};
 
 // A batch has a count and no wait, a single claim the other way round.
 Result<ClaimFields> read_claim(std::string_view body, std::size_t depth_max, bool batch) {
   static constexpr std::array<std::string_view, 3> kSingle = {"commands", "leaseSeconds", "waitSeconds"};
   static constexpr std::array<std::string_view, 3> kBatch = {"commands", "leaseSeconds", "count"};
   ClaimFields fields;
-  const bool fits = read_object(body, batch ? kBatch : kSingle, depth_max, [&](std::size_t name, const JsonMember& member) {
-    switch (name) {
-      case 0: return read_strings(member, fields.claim.commands, depth_max);
-      case 1: return read_int(member, fields.claim.lease_seconds);
-      default: return read_int(member, batch ? fields.count : fields.wait_seconds);
-    }
-  });
+  const bool fits =
+      read_object(body, batch ? kBatch : kSingle, depth_max, [&](std::size_t name, const JsonMember& member) {
+        switch (name) {
+          case 0: return read_strings(member, fields.claim.commands, depth_max);
+          case 1: return read_int(member, fields.claim.lease_seconds);
+          default: return read_int(member, batch ? fields.count : fields.wait_seconds);
+        }
+      });
   if (!fits) return invalid_body();
   fields.claim.lease_seconds = saturate(fields.claim.lease_seconds);
   return fields;
 }
 
-struct ArtifactFields { std::string name, url, content, content_type; };
+struct ArtifactFields {
+  std::string name, url, content, content_type;
+};
 
 bool read_artifacts(const JsonMember& member, std::vector<ArtifactFields>& out, std::size_t depth_max) {
   static constexpr std::array<std::string_view, 4> kNames = {"name", "url", "contentBase64", "contentType"};
@@ -156,7 +167,10 @@ bool read_artifacts(const JsonMember& member, std::vector<ArtifactFields>& out, 
   return !core::scan_array(member.value, visit, depth_max);
 }
 
-struct SubmitFields { services::SubmitResult submit; std::vector<ArtifactFields> artifacts; };
+struct SubmitFields {
+  services::SubmitResult submit;
+  std::vector<ArtifactFields> artifacts;
+};
 
 bool read_result_object(const JsonMember& member, std::optional<std::string>& out) {
   if (member.type == JsonType::kNull) {
@@ -169,7 +183,8 @@ bool read_result_object(const JsonMember& member, std::optional<std::string>& ou
 }
 
 bool read_submit(std::string_view object, std::size_t depth_max, bool batch, SubmitFields& out) {
-  static constexpr std::array<std::string_view, 6> kNames = {"status", "result", "error", "artifacts", "leaseToken", "taskId"};
+  static constexpr std::array<std::string_view, 6> kNames = {"status",    "result",     "error",
+                                                             "artifacts", "leaseToken", "taskId"};
   auto& submit = out.submit;
   return read_object(object, kNames, depth_max, [&](std::size_t name, const JsonMember& member) {
     switch (name) {
@@ -186,7 +201,8 @@ bool read_submit(std::string_view object, std::size_t depth_max, bool batch, Sub
 SubmitBody finish_submit(SubmitFields&& fields) {
   SubmitBody body{.submit = std::move(fields.submit), .uploads = {}, .refused = std::nullopt};
   const auto refuse = [&](const std::string& name, std::string_view why) {
-    if (!body.refused) body.refused = Error{Code::kInvalidArtifact, "artifact " + name.substr(0, 255) + " " + std::string(why)};
+    if (!body.refused)
+      body.refused = Error{Code::kInvalidArtifact, "artifact " + name.substr(0, 255) + " " + std::string(why)};
   };
   for (auto& artifact : fields.artifacts) {
     if (!artifact.url.empty()) {
@@ -227,7 +243,8 @@ Result<std::vector<std::string_view>> batch_of(std::string_view body, std::strin
 
 Result<services::CreateTask> decode_create(std::string_view body, std::size_t depth_max) {
   CreateFields fields;
-  if (!read_create(body, depth_max, fields) || fields.task.command.empty() || fields.task.payload.empty()) return invalid_body();
+  if (!read_create(body, depth_max, fields) || fields.task.command.empty() || fields.task.payload.empty())
+    return invalid_body();
   return finish_create(std::move(fields));
 }
 
@@ -254,7 +271,8 @@ Result<services::ClaimTasks> decode_claim(std::string_view body, std::size_t dep
 Result<services::ClaimTasks> decode_claim_batch(std::string_view body, std::size_t depth_max) {
   CODEQ_TRY(auto fields, read_claim(body, depth_max, true));
   if (fields.count <= 0) return invalid_body();
-  if (fields.count > static_cast<std::int64_t>(kBatchMax)) return fail(Code::kBatchTooLarge, "count exceeds maximum of 100");
+  if (fields.count > static_cast<std::int64_t>(kBatchMax))
+    return fail(Code::kBatchTooLarge, "count exceeds maximum of 100");
   fields.claim.count = static_cast<std::uint32_t>(fields.count);
   return std::move(fields.claim);
 }
@@ -290,14 +308,17 @@ Result<OwnerBody> decode_abandon(std::string_view body, std::size_t depth_max) {
   OwnerBody owner;
   if (!core::valid_json(body, depth_max)) return owner;
   bool token_fits = true;
-  const auto take = [&](std::size_t, const JsonMember& member) { return token_fits = read_lease_token(member, owner.lease_token); };
+  const auto take = [&](std::size_t, const JsonMember& member) {
+    return token_fits = read_lease_token(member, owner.lease_token);
+  };
   if (!read_object(body, kNames, depth_max, take) && !token_fits) return invalid_body();
   return owner;
 }
 
 Result<SubmitBody> decode_submit(std::string_view body, std::size_t depth_max) {
   SubmitFields fields;
-  if (!read_submit(body, depth_max, false, fields) || fields.submit.status.empty()) return invalid_body("invalid request body");
+  if (!read_submit(body, depth_max, false, fields) || fields.submit.status.empty())
+    return invalid_body("invalid request body");
   return finish_submit(std::move(fields));
 }
 

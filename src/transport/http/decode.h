@@ -27,14 +27,14 @@ struct Upload {
 };
 
 struct SubmitBody {
-  services::SubmitResult submit;   // artifacts with a URL are in it
-  std::vector<Upload> uploads;     // those that came as content, decoded
-  std::optional<Error> refused;    // an artifact that cannot be accepted
+  services::SubmitResult submit;  // artifacts with a URL are in it
+  std::vector<Upload> uploads;  // those that came as content, decoded
+  std::optional<Error> refused;  // an artifact that cannot be accepted
 };
 
 struct OwnerBody {
   std::optional<std::uint64_t> lease_token;
-  std::int64_t seconds = 0;        // extendSeconds or delaySeconds
+  std::int64_t seconds = 0;  // extendSeconds or delaySeconds
   std::string reason;
 };
 

@@ -32,52 +32,55 @@ enum class ContentKind : std::uint8_t { kNone, kJson, kText, kMetrics };
 struct Response {
   int status = 0;
   ContentKind content = ContentKind::kNone;
-  int retry_after_seconds = 0;      // 0: no Retry-After
+  int retry_after_seconds = 0;  // 0: no Retry-After
   std::string location;
   std::string body;
 };
 
-struct ArtifactsWritten { std::vector<ArtifactWriter::Written> jobs; };
+struct ArtifactsWritten {
+  std::vector<ArtifactWriter::Written> jobs;
+};
 
-using Answer = std::variant<std::monostate, Result<std::vector<Result<services::TaskSnapshot>>>, Result<std::vector<services::TaskSnapshot>>,
-                            Result<>, Result<services::NackOutcome>, Result<std::vector<Result<services::ResultSnapshot>>>,
-                            Result<services::TaskSnapshot>, Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
-                            Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>, Result<std::string>,
-                            ArtifactsWritten>;
+using Answer = std::variant<std::monostate, Result<std::vector<Result<services::TaskSnapshot>>>,
+                            Result<std::vector<services::TaskSnapshot>>, Result<>, Result<services::NackOutcome>,
+                            Result<std::vector<Result<services::ResultSnapshot>>>, Result<services::TaskSnapshot>,
+                            Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
+                            Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>,
+                            Result<std::string>, ArtifactsWritten>;
 
 // A submission on its way: uploads are written only for tasks that the caller holds.
 struct Submission {
   std::vector<SubmitBody> items;
-  std::vector<std::optional<Error>> refused;   // per item
-  std::size_t checking = 0;                    // the item that get_task was asked for
-  std::vector<std::size_t> uploading;          // items whose files are being written
+  std::vector<std::optional<Error>> refused;  // per item
+  std::size_t checking = 0;  // the item that get_task was asked for
+  std::vector<std::size_t> uploading;  // items whose files are being written
 };
 
 struct Exchange {
   std::shared_ptr<Inbox> inbox;
-  Connection* connection = nullptr;            // null once the connection is gone
-  const Route* route = nullptr;                // null: answered without one
+  Connection* connection = nullptr;  // null once the connection is gone
+  const Route* route = nullptr;  // null: answered without one
 
   bool keep_alive = true;
   bool http11 = true;
-  bool head_only = false;                      // a HEAD request: the body's length but not the body
-  bool ready = false;                          // `response` is complete
+  bool head_only = false;  // a HEAD request: the body's length but not the body
+  bool ready = false;  // `response` is complete
   bool waiting_for_broker = false;
-  bool poll = false;                           // may be parked: counted, and abandoned when the client goes
+  bool poll = false;  // may be parked: counted, and abandoned when the client goes
   bool span_open = false;
   services::CallId call = 0;
 
   services::Caller caller;
-  std::string id;                              // of the path
+  std::string id;  // of the path
   std::string request_id;
-  core::SpanContext span;                      // of the request; the context received where tracing is off
+  core::SpanContext span;  // of the request; the context received where tracing is off
   core::SpanId parent;
   std::string tracestate;
-  std::int64_t batch_count = -1;               // messaging.batch.message_count
+  std::int64_t batch_count = -1;  // messaging.batch.message_count
 
-  std::vector<std::optional<Error>> refused;   // per item of a batch create, those the broker never saw
+  std::vector<std::optional<Error>> refused;  // per item of a batch create, those the broker never saw
   std::unique_ptr<Submission> submission;
-  std::vector<services::TaskSnapshot> claimed; // handed out by `response`: given back if it cannot be written
+  std::vector<services::TaskSnapshot> claimed;  // handed out by `response`: given back if it cannot be written
 
   Answer answer;
   Response response;
@@ -88,15 +91,16 @@ class Inbox {
  public:
   // `wake`: makes the io thread call `take` soon; called at most once until it did.
   // `orphan`: what to do with an answer that comes after `close`, on the thread that brings it.
-  Inbox(std::function<void()> wake, std::function<void(Exchange&)> orphan) : wake_(std::move(wake)), orphan_(std::move(orphan)) {}
+  Inbox(std::function<void()> wake, std::function<void(Exchange&)> orphan)
+      : wake_(std::move(wake)), orphan_(std::move(orphan)) {}
 
   void push(std::shared_ptr<Exchange> exchange);
-  void take(std::vector<std::shared_ptr<Exchange>>& out);   // `out` is empty before
-  void close();                                             // `wake` is not called any more
+  void take(std::vector<std::shared_ptr<Exchange>>& out);  // `out` is empty before
+  void close();  // `wake` is not called any more
 
  private:
   std::mutex mutex_;
-  std::vector<std::shared_ptr<Exchange>> answered_;         // under mutex_, like the two below
+  std::vector<std::shared_ptr<Exchange>> answered_;  // under mutex_, like the two below
   bool armed_ = false;
   bool closed_ = false;
   std::function<void()> wake_;

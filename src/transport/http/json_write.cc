@@ -115,7 +115,8 @@ void append_span(std::string& out, const observe::Span& span, const ZoneOffset& 
   append_key(out, "durationMs");
   std::array<char, 32> text{};
   const auto micros = (span.end_ns - span.start_ns) / 1000;
-  out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), static_cast<double>(micros) / 1000.0).ptr);
+  out.append(text.data(),
+             std::to_chars(text.data(), text.data() + text.size(), static_cast<double>(micros) / 1000.0).ptr);
   append_member(out, "status", span.error ? "ERROR" : "UNSET");
   append_key(out, "attributes");
   out += '{';

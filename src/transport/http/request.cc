@@ -1,9 +1,9 @@
 #include "transport/http/request.h"
 
+#include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
-#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -27,7 +27,8 @@ bool read_length(std::string_view text, int base, std::uint64_t& out) {
 }
 
 bool has_control_byte(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
 }
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
@@ -37,7 +38,8 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
 // What can be the first byte of a method: anything else is not HTTP, and waiting for the rest of it is no use.
 bool token_byte(char c) {
   static constexpr std::string_view kPunctuation = "!#$%&'*+-.^_`|~";
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || kPunctuation.find(c) != std::string_view::npos;
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+         kPunctuation.find(c) != std::string_view::npos;
 }
 
 // Beast reads the head; it calls back with views into the bytes it was given, and what a handler needs is copied into
@@ -52,7 +54,8 @@ class BeastParser final : public bhttp::basic_parser<true> {
   bool has_length = false, chunked = false, has_host = false;
 
  private:
-  void on_request_impl(bhttp::verb verb, beast::string_view, beast::string_view target, int version, beast::error_code&) override {
+  void on_request_impl(bhttp::verb verb, beast::string_view, beast::string_view target, int version,
+                       beast::error_code&) override {
     request->method = verb == bhttp::verb::get    ? Method::kGet
                       : verb == bhttp::verb::post ? Method::kPost
                       : verb == bhttp::verb::head ? Method::kHead
@@ -61,7 +64,8 @@ class BeastParser final : public bhttp::basic_parser<true> {
     request->target.assign(target.data(), target.size());
   }
   void on_response_impl(int, beast::string_view, int, beast::error_code&) override {}
-  void on_field_impl(bhttp::field name, beast::string_view name_text, beast::string_view value, beast::error_code& ec) override {
+  void on_field_impl(bhttp::field name, beast::string_view name_text, beast::string_view value,
+                     beast::error_code& ec) override {
     switch (name) {
       case bhttp::field::host:
         if (has_host) ec = bhttp::error::bad_field;
@@ -84,18 +88,19 @@ class BeastParser final : public bhttp::basic_parser<true> {
       case bhttp::field::expect:
         if (equals_ignoring_case(view(value), "100-continue")) request->expect_continue = request->http11;
         break;
-      case bhttp::field::unknown:
-        on_unknown(view(name_text), view(value));
-        break;
-      default:
-        break;
+      case bhttp::field::unknown: on_unknown(view(name_text), view(value)); break;
+      default: break;
     }
   }
   void on_unknown(std::string_view name, std::string_view value) const {
-    if (equals_ignoring_case(name, "traceparent")) request->traceparent.add(value);
-    else if (equals_ignoring_case(name, "tracestate")) request->tracestate.add(value);
-    else if (equals_ignoring_case(name, "baggage")) request->baggage.add(value);
-    else if (equals_ignoring_case(name, "x-request-id") && request->request_id.empty()) request->request_id = value;
+    if (equals_ignoring_case(name, "traceparent"))
+      request->traceparent.add(value);
+    else if (equals_ignoring_case(name, "tracestate"))
+      request->tracestate.add(value);
+    else if (equals_ignoring_case(name, "baggage"))
+      request->baggage.add(value);
+    else if (equals_ignoring_case(name, "x-request-id") && request->request_id.empty())
+      request->request_id = value;
   }
   void on_header_impl(beast::error_code& ec) override {
     if (request->http11 && !has_host) ec = bhttp::error::bad_field;
@@ -157,7 +162,8 @@ void RequestReader::fail_with(Code code, std::string message) {
 bool RequestReader::find_head_end(std::string_view bytes) {
   while (scanned_ < bytes.size()) {
     const void* found = std::memchr(bytes.data() + scanned_, '\n', bytes.size() - scanned_);
-    const std::size_t stop = found == nullptr ? bytes.size() : static_cast<std::size_t>(static_cast<const char*>(found) - bytes.data());
+    const std::size_t stop =
+        found == nullptr ? bytes.size() : static_cast<std::size_t>(static_cast<const char*>(found) - bytes.data());
     if (stop >= limits_.header_bytes_max) {
       fail_with(Code::kHeaderTooLarge, "request header too large");
       return false;
@@ -240,10 +246,12 @@ std::size_t RequestReader::take_chunks(std::string_view bytes) {
     }
     const auto stop = rest.find('\n');
     if (stop == std::string_view::npos) {
-      if (rest.size() > kChunkLineBytesMax || (phase_ == Phase::kDataEnd && rest != "\r")) fail_with(Code::kBadRequest, "bad request");
+      if (rest.size() > kChunkLineBytesMax || (phase_ == Phase::kDataEnd && rest != "\r"))
+        fail_with(Code::kBadRequest, "bad request");
       return taken;
     }
-    if (stop == 0 || stop > kChunkLineBytesMax || rest[stop - 1] != '\r' || has_control_byte(rest.substr(0, stop - 1))) {
+    if (stop == 0 || stop > kChunkLineBytesMax || rest[stop - 1] != '\r' ||
+        has_control_byte(rest.substr(0, stop - 1))) {
       fail_with(Code::kBadRequest, "bad request");
       return taken;
     }
@@ -261,7 +269,8 @@ void RequestReader::take_chunk_line(std::string_view line) {
     std::uint64_t size = 0;
     const auto digits = line.substr(0, line.find(';'));
     if (digits.empty() || !read_length(digits, 16, size)) return fail_with(Code::kBadRequest, "bad request");
-    if (size > limits_.body_bytes_max - request_.body.size()) return fail_with(Code::kBodyTooLarge, "request body too large");
+    if (size > limits_.body_bytes_max - request_.body.size())
+      return fail_with(Code::kBodyTooLarge, "request body too large");
     remaining_ = static_cast<std::size_t>(size);
     phase_ = size == 0 ? Phase::kTrailer : Phase::kData;
   } else if (line.empty()) {

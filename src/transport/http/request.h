@@ -21,7 +21,10 @@ enum class Method : std::uint8_t { kGet, kPost, kHead, kOther };
 class HeaderLines {
  public:
   void add(std::string_view value);
-  void clear() { bytes_.clear(); ends_.clear(); }
+  void clear() {
+    bytes_.clear();
+    ends_.clear();
+  }
   [[nodiscard]] bool empty() const { return ends_.empty(); }
   [[nodiscard]] std::vector<std::string_view> views() const;
 
@@ -76,12 +79,12 @@ class RequestReader {
   State state_ = State::kIdle;
   Request request_;
   Error error_{};
-  std::size_t scanned_ = 0;   // of an incomplete head: no end of it before this offset
+  std::size_t scanned_ = 0;  // of an incomplete head: no end of it before this offset
   std::size_t line_start_ = 0;
   std::size_t head_end_ = 0;
   bool chunked_ = false;
   Phase phase_ = Phase::kSize;
-  std::size_t remaining_ = 0;      // of the body, or of the chunk
+  std::size_t remaining_ = 0;  // of the body, or of the chunk
   std::size_t trailer_bytes_ = 0;
 };
 

@@ -73,7 +73,9 @@ TEST(RequestReader, AChunkedBodyIsPutTogetherAndItsTrailerBelievedInNothing) {
 }
 
 TEST(RequestReader, WhatTwoParsersCouldReadDifferentlyIsRefused) {
-  const auto post = [](std::string_view lines) { return "POST /x HTTP/1.1\r\nHost: x\r\n" + std::string(lines) + "\r\n0123456789"; };
+  const auto post = [](std::string_view lines) {
+    return "POST /x HTTP/1.1\r\nHost: x\r\n" + std::string(lines) + "\r\n0123456789";
+  };
   EXPECT_EQ(refusal_of(post("Content-Length: 5\r\nContent-Length: 6\r\n")), Code::kBadRequest);
   EXPECT_EQ(refusal_of(post("Content-Length: 5\r\nContent-Length: 5\r\n")), Code::kBadRequest);
   EXPECT_EQ(refusal_of(post("Content-Length: 5, 5\r\n")), Code::kBadRequest);
@@ -124,14 +126,16 @@ TEST(RequestReader, GarbageIsRefusedAtOnce) {
 }
 
 TEST(RequestReader, ALongHeadAndALongBodyAreRefused) {
-  EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\nHost: x\r\nA: " + std::string(33'000, 'a') + "\r\n\r\n"), Code::kHeaderTooLarge);
+  EXPECT_EQ(refusal_of("GET / HTTP/1.1\r\nHost: x\r\nA: " + std::string(33'000, 'a') + "\r\n\r\n"),
+            Code::kHeaderTooLarge);
   std::string many = "GET / HTTP/1.1\r\nHost: x\r\n";
   for (int i = 0; i < 9000; ++i) many += "A: b\r\n";
   EXPECT_EQ(refusal_of(many + "\r\n"), Code::kHeaderTooLarge);
   EXPECT_EQ(refusal_of("GET /" + std::string(40'000, 'a')), Code::kHeaderTooLarge);
   EXPECT_EQ(refusal_of("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n"), Code::kBodyTooLarge);
   RequestReader chunked({.header_bytes_max = 1024, .body_bytes_max = 4});
-  EXPECT_EQ(feed(chunked, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n"), State::kFailed);
+  EXPECT_EQ(feed(chunked, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n"),
+            State::kFailed);
   EXPECT_EQ(chunked.error().code, Code::kBodyTooLarge);
   RequestReader fits({.header_bytes_max = 1024, .body_bytes_max = 5});
   EXPECT_EQ(feed(fits, kCreate), State::kComplete);
@@ -146,7 +150,8 @@ TEST(RequestReader, KeepAliveIsTheDefaultOfHttp11Only) {
   EXPECT_TRUE(keeps("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
   EXPECT_FALSE(keeps("GET / HTTP/1.1\r\nHost: x\r\nConnection: foo, Close\r\n\r\n"));
   EXPECT_FALSE(keeps("GET / HTTP/1.0\r\n\r\n"));
-  EXPECT_TRUE(keeps("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"));
+  EXPECT_TRUE(keeps(
+      "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n"));
 }
 
 }  // namespace

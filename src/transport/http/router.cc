@@ -7,7 +7,8 @@ namespace codeq::transport::http {
 
 namespace {
 
-#define CODEQ_ROUTE(id, verb, text, auth, scope, path) {RouteId::id, Method::verb, AuthKind::auth, scope, path, text " " path}
+#define CODEQ_ROUTE(id, verb, text, auth, scope, path) \
+  {RouteId::id, Method::verb, AuthKind::auth, scope, path, text " " path}
 constexpr std::array kRoutes = std::to_array<Route>({
     CODEQ_ROUTE(kCreate, kPost, "POST", kProducer, "", "/v1/codeq/tasks"),
     CODEQ_ROUTE(kClaim, kPost, "POST", kWorker, "codeq:claim", "/v1/codeq/tasks/claim"),
@@ -114,7 +115,8 @@ Match match(Method method, std::string_view target) {
     result.kind = Match::Kind::kRoute;
     result.route = route;
     result.id = id;
-  } else if (path.size() > 1 && path.ends_with('/') && raw_path.ends_with('/') && find(method, path.substr(0, path.size() - 1), id) != nullptr) {
+  } else if (path.size() > 1 && path.ends_with('/') && raw_path.ends_with('/') &&
+             find(method, path.substr(0, path.size() - 1), id) != nullptr) {
     result.kind = Match::Kind::kRedirect;
     result.location = raw_path.substr(0, raw_path.size() - 1);
     if (question != std::string_view::npos) result.location += target.substr(question);

@@ -13,8 +13,25 @@
 namespace codeq::transport::http {
 
 enum class RouteId : std::uint8_t {
-  kCreate, kCreateBatch, kClaim, kClaimBatch, kHeartbeat, kAbandon, kNack, kSubmit, kSubmitBatch, kGetTask, kGetResult, kGetTrace,
-  kListDeliveries, kReplayDelivery, kLivez, kReadyz, kHealthz, kVersion, kMetrics,
+  kCreate,
+  kCreateBatch,
+  kClaim,
+  kClaimBatch,
+  kHeartbeat,
+  kAbandon,
+  kNack,
+  kSubmit,
+  kSubmitBatch,
+  kGetTask,
+  kGetResult,
+  kGetTrace,
+  kListDeliveries,
+  kReplayDelivery,
+  kLivez,
+  kReadyz,
+  kHealthz,
+  kVersion,
+  kMetrics,
 };
 enum class AuthKind : std::uint8_t { kNone, kProducer, kWorker, kAny };
 

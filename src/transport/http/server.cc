@@ -23,13 +23,15 @@ constexpr std::string_view kTooManyConnections =
     R"({"error":"too many connections","code":"overloaded"})";
 
 std::unexpected<Error> cannot(const std::string& act, const HttpOptions& options, const error_code& ec) {
-  return fail(Code::kIo, act + " " + (options.host.empty() ? "*" : options.host) + ":" + std::to_string(options.port) + ": " + ec.message());
+  return fail(Code::kIo, act + " " + (options.host.empty() ? "*" : options.host) + ":" + std::to_string(options.port) +
+                             ": " + ec.message());
 }
 
 // Every address to try, in order: both families at once where the machine has IPv6.
 std::vector<tcp::endpoint> endpoints(const HttpOptions& options, error_code& ec) {
   if (options.host.empty()) return {{tcp::v6(), options.port}, {tcp::v4(), options.port}};
-  if (options.host == "localhost") return {{asio::ip::address_v4::loopback(), options.port}, {asio::ip::address_v6::loopback(), options.port}};
+  if (options.host == "localhost")
+    return {{asio::ip::address_v4::loopback(), options.port}, {asio::ip::address_v6::loopback(), options.port}};
   const auto address = asio::ip::make_address(options.host, ec);
   if (ec) return {};
   return {{address, options.port}};
@@ -51,7 +53,8 @@ bool listen_on(tcp::acceptor& acceptor, const tcp::endpoint& endpoint, const Htt
 
 struct HttpServer::Impl {
   Impl(HttpOptions the_options, HttpDeps deps) : options(std::move(the_options)), api(options, std::move(deps)) {
-    for (unsigned i = 0; i < std::max(1U, options.io_threads); ++i) loops.push_back(std::make_unique<http::Loop>(options, api, count));
+    for (unsigned i = 0; i < std::max(1U, options.io_threads); ++i)
+      loops.push_back(std::make_unique<http::Loop>(options, api, count));
     acceptor.emplace(loops.front()->context);
     pause.emplace(loops.front()->context);
   }
@@ -69,11 +72,15 @@ struct HttpServer::Impl {
       if (!acceptor->is_open() || ec == asio::error::operation_aborted) return;
       if (ec) {
         pause->expires_after(kAcceptPause);
-        pause->async_wait([this](const error_code& cut) { if (!cut && acceptor->is_open()) accept(); });
+        pause->async_wait([this](const error_code& cut) {
+          if (!cut && acceptor->is_open()) accept();
+        });
         return;
       }
-      if (count.enter(options.connections_max)) target.adopt(std::move(socket));
-      else turn_away(socket);
+      if (count.enter(options.connections_max))
+        target.adopt(std::move(socket));
+      else
+        turn_away(socket);
       accept();
     });
   }

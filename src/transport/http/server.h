@@ -26,27 +26,28 @@
 namespace codeq::transport {
 
 struct HttpOptions {
-  std::string host;                                  // empty: every interface, IPv6 and IPv4; else an address or `localhost`
-  std::uint16_t port = 8080;                         // 0: any free one
+  std::string host;  // empty: every interface, IPv6 and IPv4; else an address or `localhost`
+  std::uint16_t port = 8080;  // 0: any free one
   unsigned io_threads = 1;
   int backlog = 1024;
 
-  std::size_t header_bytes_max = 32U << 10U;         // 431 beyond
-  std::size_t body_bytes_max = 1U << 20U;            // 413 beyond
+  std::size_t header_bytes_max = 32U << 10U;  // 431 beyond
+  std::size_t body_bytes_max = 1U << 20U;  // 413 beyond
   std::size_t json_depth_max = 64;
-  std::size_t connections_max = 10'000;              // 503 beyond, and closed
-  std::size_t parked_polls_max = 10'000;             // 503 beyond
-  std::size_t pipelined_max = 64;                    // requests of one connection under way; beyond, reading waits
-  std::size_t output_bytes_max = 8U << 20U;          // encoded and unsent answers of one connection; half of it and one answer at most
-  std::chrono::milliseconds header_timeout{5'000};   // from the first byte, or from connecting
-  std::chrono::milliseconds body_timeout{30'000};    // without 16 KiB of progress
+  std::size_t connections_max = 10'000;  // 503 beyond, and closed
+  std::size_t parked_polls_max = 10'000;  // 503 beyond
+  std::size_t pipelined_max = 64;  // requests of one connection under way; beyond, reading waits
+  std::size_t output_bytes_max =
+      8U << 20U;  // encoded and unsent answers of one connection; half of it and one answer at most
+  std::chrono::milliseconds header_timeout{5'000};  // from the first byte, or from connecting
+  std::chrono::milliseconds body_timeout{30'000};  // without 16 KiB of progress
   std::chrono::milliseconds idle_timeout{75'000};
-  std::chrono::milliseconds write_timeout{30'000};   // without 16 KiB of progress
-  std::chrono::milliseconds linger_timeout{2'000};   // after our last byte, for the client to read it
+  std::chrono::milliseconds write_timeout{30'000};  // without 16 KiB of progress
+  std::chrono::milliseconds linger_timeout{2'000};  // after our last byte, for the client to read it
 
   std::function<int(std::int64_t)> zone_offset_seconds;  // of an instant in ns; empty: UTC
   std::string artifacts_dir = "/tmp/codeq-artifacts";
-  std::string version_json = R"({"version":"0.0.0"})";   // body of GET /version
+  std::string version_json = R"({"version":"0.0.0"})";  // body of GET /version
 };
 
 struct Readiness {
@@ -59,9 +60,9 @@ struct HttpDeps {  // borrowed; outlive the server
   const services::Authenticator& authenticator;
   observe::Tracer& tracer;
   Clock& clock;
-  Rng& rng;                                          // any thread
+  Rng& rng;  // any thread
   std::function<void(services::Done<std::string>)> metrics;  // the exposition; empty: an empty page
-  std::function<Readiness()> readiness;              // empty: ready
+  std::function<Readiness()> readiness;  // empty: ready
 };
 
 class HttpServer {

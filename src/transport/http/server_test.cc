@@ -30,8 +30,8 @@ void expect_refused(const std::string& bytes, int status, const std::string& cod
 }
 
 // A request that is refused while its connection stays.
-void expect_kept(const std::string& path, const std::string& token, const std::string& body, int status, const std::string& error,
-                 const std::string& code) {
+void expect_kept(const std::string& path, const std::string& token, const std::string& body, int status,
+                 const std::string& error, const std::string& code) {
   SCOPED_TRACE(path + " " + body.substr(0, 120));
   Client client(shared_stack().server->port());
   const auto reply = client.call("POST", kTasks + path, token, body);
@@ -71,7 +71,8 @@ TEST(HttpServer, AClientThatOnlyStopsSendingStillGetsEveryAnswer) {
 
 TEST(HttpServer, PipelinedGarbageIsAnsweredAfterWhatCameBeforeIt) {
   Client client(shared_stack().server->port());
-  client.send(Client::request("POST", kTasks, "producer", R"({"command":"P","payload":1})") + "\x01\x02garbage\r\n\r\n" + kLive);
+  client.send(Client::request("POST", kTasks, "producer", R"({"command":"P","payload":1})") +
+              "\x01\x02garbage\r\n\r\n" + kLive);
   EXPECT_EQ(client.receive().status, 202);
   const auto refused = client.receive();
   EXPECT_EQ(refused.status, 400);
@@ -82,7 +83,10 @@ TEST(HttpServer, PipelinedGarbageIsAnsweredAfterWhatCameBeforeIt) {
 
 TEST(HttpServer, UnknownRoutesAreAPlain404OnALivingConnection) {
   Client client(shared_stack().server->port());
-  for (const auto& [method, target] : {std::pair{"GET", "/nothing"}, {"PUT", "/v1/codeq/tasks"}, {"OPTIONS", "/v1/codeq/tasks"}, {"DELETE", "/livez"}}) {
+  for (const auto& [method, target] : {std::pair{"GET", "/nothing"},
+                                       {"PUT", "/v1/codeq/tasks"},
+                                       {"OPTIONS", "/v1/codeq/tasks"},
+                                       {"DELETE", "/livez"}}) {
     const auto reply = client.call(method, target, "", "");
     EXPECT_EQ(reply.status, 404);
     EXPECT_EQ(reply.body, "404 page not found");
@@ -112,11 +116,15 @@ TEST(HttpServer, ARequestIdIsEchoedWhereItIsHarmless) {
   EXPECT_EQ(client.call("GET", "/livez", "", "", "X-Request-ID: abc-1\r\n").headers.at("x-request-id"), "abc-1");
   const auto made = client.call("GET", "/livez", "", "", "X-Request-Id: a b\r\n").headers.at("x-request-id");
   EXPECT_EQ(made.size(), 32U);
-  EXPECT_EQ(client.call("GET", "/livez", "", "", "X-Request-Id: " + std::string(129, 'a') + "\r\n").headers.at("x-request-id").size(), 32U);
+  EXPECT_EQ(client.call("GET", "/livez", "", "", "X-Request-Id: " + std::string(129, 'a') + "\r\n")
+                .headers.at("x-request-id")
+                .size(),
+            32U);
 }
 
 TEST(HttpServer, HttpOneZeroAndConnectionCloseGetOneAnswer) {
-  for (const std::string request : {"GET /livez HTTP/1.0\r\n\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"}) {
+  for (const std::string request :
+       {"GET /livez HTTP/1.0\r\n\r\n", "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"}) {
     Client client(shared_stack().server->port());
     client.send(request + kLive);
     const auto reply = client.receive();
@@ -130,7 +138,8 @@ TEST(HttpServer, HttpOneZeroAndConnectionCloseGetOneAnswer) {
 TEST(HttpServer, AClientThatAsksWhetherToSendItsBodyIsToldSo) {
   Client client(shared_stack().server->port());
   const std::string body = R"({"command":"P","payload":1})";
-  client.send("POST " + kTasks + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer producer\r\nExpect: 100-continue\r\nContent-Length: " +
+  client.send("POST " + kTasks +
+              " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer producer\r\nExpect: 100-continue\r\nContent-Length: " +
               std::to_string(body.size()) + "\r\n\r\n");
   EXPECT_EQ(client.receive().status, 100);
   client.send(body);
@@ -139,7 +148,8 @@ TEST(HttpServer, AClientThatAsksWhetherToSendItsBodyIsToldSo) {
 
 TEST(HttpServer, AChunkedBodyIsTaken) {
   Client client(shared_stack().server->port());
-  client.send("POST " + kTasks + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer producer\r\nTransfer-Encoding: chunked\r\n\r\n" +
+  client.send("POST " + kTasks +
+              " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer producer\r\nTransfer-Encoding: chunked\r\n\r\n" +
               "e\r\n{\"command\":\"P\"\r\n" + "d\r\n,\"payload\":1}\r\n0\r\n\r\n");
   EXPECT_EQ(client.receive().status, 202);
 }
@@ -147,7 +157,8 @@ TEST(HttpServer, AChunkedBodyIsTaken) {
 TEST(HttpServer, ALargeBodyIsTakenUpToTheLimit) {
   Client client(shared_stack().server->port());
   const std::string start = R"({"command":"P","payload":")";
-  const auto reply = client.call("POST", kTasks, "producer", start + std::string((1U << 20U) - start.size() - 2, 'x') + "\"}");
+  const auto reply =
+      client.call("POST", kTasks, "producer", start + std::string((1U << 20U) - start.size() - 2, 'x') + "\"}");
   EXPECT_EQ(reply.status, 202);
   EXPECT_EQ(client.call("GET", "/livez", "").status, 200);
 }
@@ -177,9 +188,11 @@ TEST(HttpServer, LengthsThatContradictAreRefusedAndClosed) {
 }
 
 TEST(HttpServer, WhatIsTooLongIsRefusedAndClosed) {
-  expect_refused("GET /livez HTTP/1.1\r\nHost: x\r\nA: " + std::string(40'000, 'a') + "\r\n\r\n", 431, "header-too-large");
+  expect_refused("GET /livez HTTP/1.1\r\nHost: x\r\nA: " + std::string(40'000, 'a') + "\r\n\r\n", 431,
+                 "header-too-large");
   expect_refused("POST /v1/codeq/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n", 413, "body-too-large");
-  expect_refused("POST /v1/codeq/tasks HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n", 413, "body-too-large");
+  expect_refused("POST /v1/codeq/tasks HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n",
+                 413, "body-too-large");
 }
 
 TEST(HttpServer, ABodyThatIsTooLongIsAnsweredThoughItIsStillBeingSent) {
@@ -191,7 +204,8 @@ TEST(HttpServer, ABodyThatIsTooLongIsAnsweredThoughItIsStillBeingSent) {
 
 TEST(HttpServer, HalfARequestAndAHangUpDisturbNobody) {
   const auto before = shared_stack().server->connections();
-  for (const std::string half : {"", "P", "POST /v1/codeq/tasks HTTP/1.1\r\nHo", "POST /v1/codeq/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"}) {
+  for (const std::string half : {"", "P", "POST /v1/codeq/tasks HTTP/1.1\r\nHo",
+                                 "POST /v1/codeq/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"}) {
     Client client(shared_stack().server->port());
     client.send(half);
     client.finish_sending();
@@ -204,7 +218,9 @@ TEST(HttpServer, HalfARequestAndAHangUpDisturbNobody) {
 // ------------------------------------------------------------------------------------------------ the table: connection kept
 
 TEST(HttpServer, ABodyThatIsNotWhatTheRouteWantsIsRefusedAndTheConnectionKept) {
-  const auto bad = [](const std::string& body) { expect_kept("", "producer", body, 400, "invalid body", "invalid-body"); };
+  const auto bad = [](const std::string& body) {
+    expect_kept("", "producer", body, 400, "invalid body", "invalid-body");
+  };
   bad("");
   bad("{");
   bad("[]");
@@ -237,15 +253,19 @@ TEST(HttpServer, ABodyThatIsNotWhatTheRouteWantsIsRefusedAndTheConnectionKept) {
   expect_kept("/x/heartbeat", "worker", "", 400, "invalid body", "invalid-body");
   expect_kept("/x/nack", "worker", R"({"reason":7})", 400, "invalid body", "invalid-body");
   expect_kept("/x/result", "worker", R"({})", 400, "invalid request body", "invalid-body");
-  expect_kept("/x/result", "worker", R"({"status":"COMPLETED","result":[]})", 400, "invalid request body", "invalid-body");
+  expect_kept("/x/result", "worker", R"({"status":"COMPLETED","result":[]})", 400, "invalid request body",
+              "invalid-body");
 }
 
 TEST(HttpServer, ValuesThatTheRulesRefuseAreNamed) {
-  expect_kept("", "producer", R"({"command":"A","payload":1,"runAt":"tomorrow"})", 400, "invalid 'runAt' (use RFC3339)", "invalid-run-at");
-  expect_kept("", "producer", R"({"command":"A","payload":1,"delaySeconds":-1})", 400, "invalid 'delaySeconds' (must be \\u003e= 0)", "invalid-delay");
+  expect_kept("", "producer", R"({"command":"A","payload":1,"runAt":"tomorrow"})", 400, "invalid 'runAt' (use RFC3339)",
+              "invalid-run-at");
+  expect_kept("", "producer", R"({"command":"A","payload":1,"delaySeconds":-1})", 400,
+              "invalid 'delaySeconds' (must be \\u003e= 0)", "invalid-delay");
   expect_kept("", "producer", R"({"command":" \t","payload":1})", 400, "invalid command", "invalid-command");
   for (const std::string url : {"ftp://x/y", "http://", "x", "//x", "http:/x"}) {
-    expect_kept("", "producer", R"({"command":"A","payload":1,"webhook":")" + url + "\"}", 400, "invalid webhook url", "invalid-webhook-url");
+    expect_kept("", "producer", R"({"command":"A","payload":1,"webhook":")" + url + "\"}", 400, "invalid webhook url",
+                "invalid-webhook-url");
   }
   std::string many = R"({"tasks":[)";
   for (int i = 0; i < 101; ++i) many += i == 0 ? "{}" : ",{}";
@@ -254,11 +274,13 @@ TEST(HttpServer, ValuesThatTheRulesRefuseAreNamed) {
 }
 
 TEST(HttpServer, AnIdThatIsNotOursIsNotFoundNeverABadRequest) {
-  for (const std::string id : {"x", "00000000-0000-0000-0000-000000000000", "%00", "..", "%F0%9F%92%A9", "0193c0de-0000-8000-8000-00000000000"}) {
+  for (const std::string id : {"x", "00000000-0000-0000-0000-000000000000", "%00", "..", "%F0%9F%92%A9",
+                               "0193c0de-0000-8000-8000-00000000000"}) {
     expect_kept("/" + id + "/heartbeat", "worker", "{}", 404, "not-found", "not-found");
     expect_kept("/" + id + "/abandon", "worker", "", 404, "not-found", "not-found");
     expect_kept("/" + id + "/nack", "worker", "{}", 404, "not-found", "not-found");
-    expect_kept("/" + id + "/result", "worker", R"({"status":"COMPLETED","result":{}})", 404, "task not found", "task-not-found");
+    expect_kept("/" + id + "/result", "worker", R"({"status":"COMPLETED","result":{}})", 404, "task not found",
+                "task-not-found");
   }
 }
 
@@ -277,7 +299,8 @@ TEST(HttpServer, EveryIllegalTraceHeaderRestartsTheTraceAndDropsItsState) {
        }) {
     SCOPED_TRACE(headers.substr(0, 100));
     Client client(shared_stack().server->port());
-    const auto reply = client.call("POST", kTasks, "producer", R"({"command":"T","payload":1})", headers + "tracestate: a=1\r\n");
+    const auto reply =
+        client.call("POST", kTasks, "producer", R"({"command":"T","payload":1})", headers + "tracestate: a=1\r\n");
     ASSERT_EQ(reply.status, 202) << reply.body;
     EXPECT_FALSE(reply.has("0af7651916cd43dd8448eb211c80319c"));
     EXPECT_EQ(reply.text("traceState"), "");
@@ -300,8 +323,10 @@ TEST(HttpServer, ASecondSubmissionAndAnExpiredLeaseAreRefused) {
   ASSERT_EQ(client.call("POST", kTasks + "/claim", "worker", R"({"leaseSeconds":1})").status, 200);
   Client waiting(stack.server->port());
   // The next claim gets it as soon as lease and back-off are over; then the first worker is late.
-  ASSERT_TRUE(eventually([&] { return client.call("GET", kTasks + "/" + id, "producer").text("status") == "PENDING"; }));
-  const auto late = client.call("POST", kTasks + "/" + id + "/result", "worker", R"({"status":"COMPLETED","result":{}})");
+  ASSERT_TRUE(
+      eventually([&] { return client.call("GET", kTasks + "/" + id, "producer").text("status") == "PENDING"; }));
+  const auto late =
+      client.call("POST", kTasks + "/" + id + "/result", "worker", R"({"status":"COMPLETED","result":{}})");
   EXPECT_EQ(late.status, 409) << late.body;
   EXPECT_EQ(late.text("error"), "not-in-progress");
   EXPECT_EQ(late.text("code"), "lease-lost");
@@ -474,8 +499,13 @@ TEST(HttpServer, APortThatIsTakenIsAnError) {
   auto options = HttpOptions{};
   options.host = "127.0.0.1";
   options.port = stack.server->port();
-  const auto second = HttpServer::start(options, {.broker = *stack.partition, .authenticator = *stack.tokens, .tracer = stack.tracer,
-                                                  .clock = stack.clock, .rng = stack.rng, .metrics = {}, .readiness = {}});
+  const auto second = HttpServer::start(options, {.broker = *stack.partition,
+                                                  .authenticator = *stack.tokens,
+                                                  .tracer = stack.tracer,
+                                                  .clock = stack.clock,
+                                                  .rng = stack.rng,
+                                                  .metrics = {},
+                                                  .readiness = {}});
   ASSERT_FALSE(second.has_value());
   EXPECT_EQ(second.error().code, Code::kIo);
   EXPECT_NE(second.error().message.find(std::to_string(options.port)), std::string::npos);
@@ -488,7 +518,8 @@ TEST(HttpServer, SeveralIoThreadsServeEveryConnection) {
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 9; ++i) clients.push_back(std::make_unique<Client>(stack.server->port()));
   for (int round = 0; round < 5; ++round) {
-    for (auto& client : clients) client->send(Client::request("POST", kTasks, "producer", R"({"command":"A","payload":1})"));
+    for (auto& client : clients)
+      client->send(Client::request("POST", kTasks, "producer", R"({"command":"A","payload":1})"));
     for (auto& client : clients) EXPECT_EQ(client->receive().status, 202);
   }
 }

@@ -58,7 +58,9 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   [[nodiscard]] bool connected() const { return connected_; }
-  void hang_up() { if (fd_ >= 0) ::close(std::exchange(fd_, -1)); }
+  void hang_up() {
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  }
   void finish_sending() { ::shutdown(fd_, SHUT_WR); }
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -71,7 +73,8 @@ class Client {
   Reply receive(bool head_only = false) {
     Reply reply;
     std::size_t end = 0;
-    while ((end = in_.find("\r\n\r\n")) == std::string::npos) if (!more()) return reply;
+    while ((end = in_.find("\r\n\r\n")) == std::string::npos)
+      if (!more()) return reply;
     const auto head = in_.substr(0, end + 2);
     in_.erase(0, end + 4);
     reply.status = std::stoi(head.substr(9, 3));
@@ -83,8 +86,10 @@ class Client {
       reply.headers[name] = head.substr(colon + 2, stop - colon - 2);
       at = stop + 2;
     }
-    const auto length = reply.headers.contains("content-length") && !head_only ? std::stoul(reply.headers["content-length"]) : 0;
-    while (in_.size() < length) if (!more()) return {};
+    const auto length =
+        reply.headers.contains("content-length") && !head_only ? std::stoul(reply.headers["content-length"]) : 0;
+    while (in_.size() < length)
+      if (!more()) return {};
     reply.body = in_.substr(0, length);
     in_.erase(0, length);
     return reply;
@@ -95,14 +100,15 @@ class Client {
     return in_.empty() && ended_;
   }
 
-  Reply call(const std::string& method, const std::string& target, const std::string& token, const std::string& body = "",
-             const std::string& headers = "") {
+  Reply call(const std::string& method, const std::string& target, const std::string& token,
+             const std::string& body = "", const std::string& headers = "") {
     send(request(method, target, token, body, headers));
     return receive();
   }
-  static std::string request(const std::string& method, const std::string& target, const std::string& token, const std::string& body = "",
-                             const std::string& headers = "") {
-    return method + " " + target + " HTTP/1.1\r\nHost: test\r\n" + (token.empty() ? "" : "Authorization: Bearer " + token + "\r\n") + headers +
+  static std::string request(const std::string& method, const std::string& target, const std::string& token,
+                             const std::string& body = "", const std::string& headers = "") {
+    return method + " " + target + " HTTP/1.1\r\nHost: test\r\n" +
+           (token.empty() ? "" : "Authorization: Bearer " + token + "\r\n") + headers +
            (method == "GET" ? "" : "Content-Length: " + std::to_string(body.size()) + "\r\n") + "\r\n" + body;
   }
 
@@ -121,7 +127,9 @@ class Client {
 
 class SilentSender final : public services::WebhookSender {
  public:
-  void send(services::WebhookJob, std::move_only_function<void(services::WebhookOutcome)> finished) override { finished({.http_status = 500, .error = ""}); }
+  void send(services::WebhookJob, std::move_only_function<void(services::WebhookOutcome)> finished) override {
+    finished({.http_status = 500, .error = ""});
+  }
 };
 
 // Waits for what another thread is about to do. No time is asserted: it gives up only when a test would hang.
@@ -136,13 +144,12 @@ bool eventually(F&& happened) {
 }
 
 inline std::unique_ptr<services::Authenticator> test_tokens() {
-  auto tokens = services::make_authenticator({
-      .producer_type = "multi",
-      .producer_config = R"({"providers":[
+  auto tokens = services::make_authenticator({.producer_type = "multi",
+                                              .producer_config = R"({"providers":[
         {"type":"static","config":{"token":"producer","subject":"p","raw":{"tenantId":"acme"}}},
         {"type":"static","config":{"token":"stranger","subject":"s","raw":{"tenantId":"other"}}}]})",
-      .worker_type = "multi",
-      .worker_config = R"({"providers":[
+                                              .worker_type = "multi",
+                                              .worker_config = R"({"providers":[
         {"type":"static","config":{"token":"worker","subject":"w1","raw":{"tenantId":"acme"},"eventTypes":["*"],
           "scopes":["codeq:claim","codeq:heartbeat","codeq:abandon","codeq:nack","codeq:result"]}},
         {"type":"static","config":{"token":"second","subject":"w2","raw":{"tenantId":"acme"},"eventTypes":["A","B"],
@@ -158,18 +165,26 @@ class Stack {
   explicit Stack(HttpOptions options = {}, bool tracing = true, Clock* server_clock = nullptr) : tracing_(tracing) {
     partition = std::make_unique<services::Partition>(
         services::PartitionOptions{.webhook_attempts_max = 1},
-        services::Partition::Deps{.log = log, .store = store, .clock = clock, .rng = rng, .tracer = the_tracer(), .metrics = metrics,
-                                  .webhooks = webhooks, .disk_low = [] { return false; }, .on_log_failure = [](const Error&) { std::abort(); }});
+        services::Partition::Deps{.log = log,
+                                  .store = store,
+                                  .clock = clock,
+                                  .rng = rng,
+                                  .tracer = the_tracer(),
+                                  .metrics = metrics,
+                                  .webhooks = webhooks,
+                                  .disk_low = [] { return false; },
+                                  .on_log_failure = [](const Error&) { std::abort(); }});
     EXPECT_TRUE(partition->start().has_value());
     options.host = "127.0.0.1";
     options.port = 0;
-    auto started = HttpServer::start(std::move(options), {.broker = *partition,
-                                                          .authenticator = *tokens,
-                                                          .tracer = the_tracer(),
-                                                          .clock = server_clock == nullptr ? clock : *server_clock,
-                                                          .rng = rng,
-                                                          .metrics = [this](services::Done<std::string> done) { done(metrics.exposition({})); },
-                                                          .readiness = [] { return Readiness{.ready = true, .checks = {{"log", true}}}; }});
+    auto started = HttpServer::start(
+        std::move(options), {.broker = *partition,
+                             .authenticator = *tokens,
+                             .tracer = the_tracer(),
+                             .clock = server_clock == nullptr ? clock : *server_clock,
+                             .rng = rng,
+                             .metrics = [this](services::Done<std::string> done) { done(metrics.exposition({})); },
+                             .readiness = [] { return Readiness{.ready = true, .checks = {{"log", true}}}; }});
     EXPECT_TRUE(started.has_value()) << (started ? "" : started.error().message);
     server = std::move(*started);
   }

@@ -50,21 +50,21 @@ constexpr Entry kIpv4[] = {
 };
 
 constexpr Entry kIpv6[] = {
-    {"::", 0, false},               // unassigned, loopback, unspecified, IPv4-compatible, discard-only 100::/64, SRv6 SIDs
-                                    // 5f00::/16, unique local fc00::/7, link local, site local, multicast, 64:ff9b:1::/48
-    {"2000::", 3, true},            // global unicast, RFC 4291: the only space that IANA hands out
-    {"2001::", 23, false},          // IETF protocol assignments, RFC 2928; Teredo 2001::/32 among them
-    {"2001:1::1", 128, true},       // Port Control Protocol anycast, RFC 7723
-    {"2001:1::2", 128, true},       // TURN anycast, RFC 8155
-    {"2001:1::3", 128, true},       // DNS-SD service registration anycast, RFC 9665
-    {"2001:3::", 32, true},         // AMT, RFC 7450
-    {"2001:4:112::", 48, true},     // AS112-v6, RFC 7535
-    {"2001:20::", 28, true},        // ORCHIDv2, RFC 7343
-    {"2001:30::", 28, true},        // drone remote id, RFC 9374
-    {"2001:db8::", 32, false},      // documentation, RFC 3849
-    {"2002::", 16, false},          // 6to4, RFC 3056
-    {"2620:4f:8000::", 48, true},   // direct delegation AS112, RFC 7534
-    {"3fff::", 20, false},          // documentation, RFC 9637
+    {"::", 0, false},  // unassigned, loopback, unspecified, IPv4-compatible, discard-only 100::/64, SRv6 SIDs
+    // 5f00::/16, unique local fc00::/7, link local, site local, multicast, 64:ff9b:1::/48
+    {"2000::", 3, true},  // global unicast, RFC 4291: the only space that IANA hands out
+    {"2001::", 23, false},  // IETF protocol assignments, RFC 2928; Teredo 2001::/32 among them
+    {"2001:1::1", 128, true},  // Port Control Protocol anycast, RFC 7723
+    {"2001:1::2", 128, true},  // TURN anycast, RFC 8155
+    {"2001:1::3", 128, true},  // DNS-SD service registration anycast, RFC 9665
+    {"2001:3::", 32, true},  // AMT, RFC 7450
+    {"2001:4:112::", 48, true},  // AS112-v6, RFC 7535
+    {"2001:20::", 28, true},  // ORCHIDv2, RFC 7343
+    {"2001:30::", 28, true},  // drone remote id, RFC 9374
+    {"2001:db8::", 32, false},  // documentation, RFC 3849
+    {"2002::", 16, false},  // 6to4, RFC 3056
+    {"2620:4f:8000::", 48, true},  // direct delegation AS112, RFC 7534
+    {"3fff::", 20, false},  // documentation, RFC 9637
 };
 
 bool starts_with(const Ip& ip, const std::array<std::uint8_t, 16>& prefix, unsigned length) {
@@ -134,7 +134,9 @@ bool globally_reachable(const sockaddr& address) {
 Result<AllowedNetworks::Network> AllowedNetworks::parse_one(std::string_view text) {
   constexpr std::size_t kTextMax = 64;  // longer than any address with its length
   if (text.size() > kTextMax) return fail(Code::kInvalidArgument, "allowed network: too long");
-  const auto refuse = [&](const char* why) { return fail(Code::kInvalidArgument, "allowed network \"" + std::string(text) + "\": " + why); };
+  const auto refuse = [&](const char* why) {
+    return fail(Code::kInvalidArgument, "allowed network \"" + std::string(text) + "\": " + why);
+  };
   const auto slash = text.find('/');
   const std::string address(text.substr(0, slash));
   Ip ip;
@@ -148,7 +150,8 @@ Result<AllowedNetworks::Network> AllowedNetworks::parse_one(std::string_view tex
     const auto digits = text.substr(slash + 1);
     unsigned asked = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), asked);
-    if (error != std::errc{} || end != digits.data() + digits.size() || asked > length) return refuse("prefix length out of range");
+    if (error != std::errc{} || end != digits.data() + digits.size() || asked > length)
+      return refuse("prefix length out of range");
     length = asked;
   }
   if (ip.v6 && length >= 96 && starts_with(ip, kMapped, 96)) {
@@ -176,7 +179,9 @@ bool AllowedNetworks::contains(const sockaddr& address) const {
   const auto plain = unmapped(*ip);
   const auto translated = behind_nat64(plain);
   return std::ranges::any_of(networks_, [&](const Network& network) {
-    const auto holds = [&](const Ip& candidate) { return candidate.v6 == network.v6 && starts_with(candidate, network.bytes, network.length); };
+    const auto holds = [&](const Ip& candidate) {
+      return candidate.v6 == network.v6 && starts_with(candidate, network.bytes, network.length);
+    };
     return holds(plain) || (translated && holds(*translated));
   });
 }

@@ -79,34 +79,35 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Ipv6, RefusedRange,
-    testing::Values(Range{"unspecified", "::", "::", nullptr, nullptr}, Range{"loopback", "::1", "::1", nullptr, nullptr},
-                    Range{"ipv4_compatible", "::2", "::8.8.8.8", nullptr, nullptr},
-                    Range{"ipv4_translated", "::ffff:0:8.8.8.8", "::ffff:0:127.0.0.1", nullptr, nullptr},
-                    Range{"local_use_nat64", "64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:808:808", nullptr, nullptr},
-                    Range{"discard", "100::", "100::ffff:ffff:ffff:ffff", nullptr, nullptr},
-                    Range{"dummy", "100:0:0:1::", "100:0:0:1:ffff:ffff:ffff:ffff", nullptr, nullptr},
-                    Range{"below_global_unicast", "1fff:ffff::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", nullptr, "2000::"},
-                    Range{"teredo", "2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff", "2000:ffff::1", nullptr},
-                    Range{"ietf_rest", "2001:1::", "2001:1::", nullptr, nullptr},
-                    Range{"benchmarking", "2001:2::", "2001:2:0:ffff:ffff:ffff:ffff:ffff", nullptr, "2001:3::"},
-                    Range{"orchid_1", "2001:10::", "2001:1f:ffff::", nullptr, "2001:20::"},
-                    Range{"ietf_end", "2001:40::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:3f:ffff::", "2001:200::"},
-                    Range{"documentation_1", "2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db7::", "2001:db9::"},
-                    Range{"six_to_four", "2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:ffff::", "2003::"},
-                    Range{"six_to_four_of_a_global_address", "2002:808:808::1", "2002:7f00:1::1", nullptr, nullptr},
-                    Range{"documentation_2", "3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "3ffe:ffff::", "3fff:1000::"},
-                    Range{"above_global_unicast", "4000::", "4000::1", "3fff:ffff::", nullptr},
-                    Range{"segment_routing", "5f00::", "5f00:ffff::", nullptr, nullptr},
-                    Range{"unique_local", "fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", nullptr, nullptr},
-                    Range{"link_local", "fe80::", "febf:ffff::", nullptr, nullptr},
-                    Range{"site_local", "fec0::", "feff:ffff::", nullptr, nullptr},
-                    Range{"multicast", "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", nullptr, nullptr}),
+    testing::Values(
+        Range{"unspecified", "::", "::", nullptr, nullptr}, Range{"loopback", "::1", "::1", nullptr, nullptr},
+        Range{"ipv4_compatible", "::2", "::8.8.8.8", nullptr, nullptr},
+        Range{"ipv4_translated", "::ffff:0:8.8.8.8", "::ffff:0:127.0.0.1", nullptr, nullptr},
+        Range{"local_use_nat64", "64:ff9b:1::", "64:ff9b:1:ffff:ffff:ffff:808:808", nullptr, nullptr},
+        Range{"discard", "100::", "100::ffff:ffff:ffff:ffff", nullptr, nullptr},
+        Range{"dummy", "100:0:0:1::", "100:0:0:1:ffff:ffff:ffff:ffff", nullptr, nullptr},
+        Range{"below_global_unicast", "1fff:ffff::", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", nullptr, "2000::"},
+        Range{"teredo", "2001::", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff", "2000:ffff::1", nullptr},
+        Range{"ietf_rest", "2001:1::", "2001:1::", nullptr, nullptr},
+        Range{"benchmarking", "2001:2::", "2001:2:0:ffff:ffff:ffff:ffff:ffff", nullptr, "2001:3::"},
+        Range{"orchid_1", "2001:10::", "2001:1f:ffff::", nullptr, "2001:20::"},
+        Range{"ietf_end", "2001:40::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:3f:ffff::", "2001:200::"},
+        Range{"documentation_1", "2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db7::", "2001:db9::"},
+        Range{"six_to_four", "2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:ffff::", "2003::"},
+        Range{"six_to_four_of_a_global_address", "2002:808:808::1", "2002:7f00:1::1", nullptr, nullptr},
+        Range{"documentation_2", "3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "3ffe:ffff::", "3fff:1000::"},
+        Range{"above_global_unicast", "4000::", "4000::1", "3fff:ffff::", nullptr},
+        Range{"segment_routing", "5f00::", "5f00:ffff::", nullptr, nullptr},
+        Range{"unique_local", "fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", nullptr, nullptr},
+        Range{"link_local", "fe80::", "febf:ffff::", nullptr, nullptr},
+        Range{"site_local", "fec0::", "feff:ffff::", nullptr, nullptr},
+        Range{"multicast", "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", nullptr, nullptr}),
     [](const auto& row) { return std::string(row.param.name); });
 
 TEST(Address, WhatTheRegistriesListAsGlobalInsideARefusedRangeIsReachable) {
-  for (const auto* text : {"192.0.0.9", "192.0.0.10", "192.31.196.1", "192.52.193.1", "192.175.48.1", "2001:1::1", "2001:1::2",
-                           "2001:1::3", "2001:3::1", "2001:4:112::1", "2001:20::1", "2001:30::1", "2620:4f:8000::1", "8.8.8.8",
-                           "2606:4700::1111", "2a00:1450::1"}) {
+  for (const auto* text : {"192.0.0.9", "192.0.0.10", "192.31.196.1", "192.52.193.1", "192.175.48.1", "2001:1::1",
+                           "2001:1::2", "2001:1::3", "2001:3::1", "2001:4:112::1", "2001:20::1", "2001:30::1",
+                           "2620:4f:8000::1", "8.8.8.8", "2606:4700::1111", "2a00:1450::1"}) {
     EXPECT_TRUE(reachable(text)) << text;
   }
 }
@@ -155,8 +156,9 @@ TEST(AllowedNetworks, AnIpv4NetworkAlsoCoversItsMappedAndTranslatedFormsButNotAW
 }
 
 TEST(AllowedNetworks, WhatIsNotANetworkIsRefusedByName) {
-  for (const std::string text : {"", "/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8 ", "10.0.0.0/8/8", "10.1/16",
-                                 "::1/129", "localhost", "10.0.0.1/8", "fd00::1/8", "0x0a.0.0.0/8", "10.0.0.0/99999999999999999999"}) {
+  for (const std::string text :
+       {"", "/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/8 ", "10.0.0.0/8/8", "10.1/16",
+        "::1/129", "localhost", "10.0.0.1/8", "fd00::1/8", "0x0a.0.0.0/8", "10.0.0.0/99999999999999999999"}) {
     const std::vector<std::string> one{text};
     const auto parsed = AllowedNetworks::parse(one);
     ASSERT_FALSE(parsed.has_value()) << text;

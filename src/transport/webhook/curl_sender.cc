@@ -19,7 +19,9 @@
 namespace codeq::transport {
 namespace {
 
-struct FreeMulti { void operator()(CURLM* multi) const { curl_multi_cleanup(multi); } };
+struct FreeMulti {
+  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+};
 
 // Signals are for the program's own threads. SIGPIPE too: OpenSSL writes to a socket without MSG_NOSIGNAL, and a peer
 // that has gone must be an error of that transfer only. Threads that libcurl starts for look-ups inherit this.
@@ -125,7 +127,8 @@ Result<std::unique_ptr<CurlWebhookSender>> CurlWebhookSender::open(WebhookSender
   if (options.timeout.count() <= 0 || options.timeout > std::chrono::hours(1)) {
     return fail(Code::kInvalidArgument, "webhooks: the timeout must be between one millisecond and one hour");
   }
-  if (options.in_flight_max == 0) return fail(Code::kInvalidArgument, "webhooks: at least one request must be allowed at a time");
+  if (options.in_flight_max == 0)
+    return fail(Code::kInvalidArgument, "webhooks: at least one request must be allowed at a time");
   CODEQ_TRY(auto signer, WebhookSigner::from_secret(options.hmac_secret));
   auto* multi = curl_multi_init();
   if (multi == nullptr) return fail(Code::kInternal, "webhooks: libcurl cannot start");
@@ -134,7 +137,8 @@ Result<std::unique_ptr<CurlWebhookSender>> CurlWebhookSender::open(WebhookSender
       new CurlWebhookSender(std::make_unique<Loop>(std::move(options), std::move(signer), clock, multi)));
 }
 
-void CurlWebhookSender::send(services::WebhookJob job, std::move_only_function<void(services::WebhookOutcome)> finished) {
+void CurlWebhookSender::send(services::WebhookJob job,
+                             std::move_only_function<void(services::WebhookOutcome)> finished) {
   loop_->push(std::make_unique<Transfer>(std::move(job), std::move(finished)));
 }
 

@@ -28,13 +28,13 @@
 namespace codeq::transport {
 
 struct WebhookSenderOptions {
-  std::string hmac_secret;                 // blank: not signed; see signature.h
+  std::string hmac_secret;  // blank: not signed; see signature.h
   AllowedNetworks allowed;
   std::chrono::milliseconds timeout{15'000};
-  std::size_t in_flight_max = 256;         // more jobs than this wait in the order they came
+  std::size_t in_flight_max = 256;  // more jobs than this wait in the order they came
   std::size_t answer_head_bytes_max = 32 * 1024;  // all header lines, also of 1xx answers; beyond it: "io"
   std::size_t answer_body_bytes_max = 64 * 1024;  // thrown away up to here, then the connection is closed
-  std::string version = "0";               // User-Agent: codeq/<version>
+  std::string version = "0";  // User-Agent: codeq/<version>
 };
 
 class CurlWebhookSender final : public services::WebhookSender {

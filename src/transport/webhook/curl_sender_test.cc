@@ -37,21 +37,28 @@ AllowedNetworks loopback() {
 }
 
 std::string answer(std::string_view status, std::string_view body = "", std::string_view headers = "") {
-  return std::string("HTTP/1.1 ").append(status).append("\r\n").append(headers).append("Content-Length: ").append(std::to_string(body.size()))
-      .append("\r\n\r\n").append(body);
+  return std::string("HTTP/1.1 ")
+      .append(status)
+      .append("\r\n")
+      .append(headers)
+      .append("Content-Length: ")
+      .append(std::to_string(body.size()))
+      .append("\r\n\r\n")
+      .append(body);
 }
 
 // Answers every request with `reply`, and keeps what it got.
 struct Recorder {
-  explicit Recorder(std::string reply) : server([this, text = std::move(reply)](Peer& peer) {
-    while (auto request = peer.read_request()) {
-      {
-        const std::scoped_lock lock(mutex);
-        requests.push_back(std::move(*request));
-      }
-      if (!peer.write(text)) return;
-    }
-  }) {}
+  explicit Recorder(std::string reply)
+      : server([this, text = std::move(reply)](Peer& peer) {
+          while (auto request = peer.read_request()) {
+            {
+              const std::scoped_lock lock(mutex);
+              requests.push_back(std::move(*request));
+            }
+            if (!peer.write(text)) return;
+          }
+        }) {}
   std::vector<ReceivedRequest> seen() {
     const std::scoped_lock lock(mutex);
     return requests;
@@ -81,7 +88,8 @@ class CurlSender : public testing::Test {
   static std::future<WebhookOutcome> start(CurlWebhookSender& sender, WebhookJob one) {
     std::promise<WebhookOutcome> promise;
     auto future = promise.get_future();
-    sender.send(std::move(one), [promise = std::move(promise)](WebhookOutcome outcome) mutable { promise.set_value(outcome); });
+    sender.send(std::move(one),
+                [promise = std::move(promise)](WebhookOutcome outcome) mutable { promise.set_value(outcome); });
     return future;
   }
   static WebhookOutcome wait(std::future<WebhookOutcome> future) {
@@ -103,7 +111,8 @@ class CurlSender : public testing::Test {
 std::string hex_hmac(const std::string& key, const std::string& message) {
   std::array<unsigned char, 32> out{};
   unsigned size = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(message.data()), message.size(), out.data(), &size);
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(message.data()),
+       message.size(), out.data(), &size);
   std::string hex;
   for (const auto byte : out) {
     char two[3];
@@ -139,7 +148,8 @@ TEST_F(CurlSender, DeliversTheBodyWithSignaturesAndTheTraceContext) {
   EXPECT_EQ(headers["x-codeq-signature"], hex_hmac("s3cret", "1700000000." + body));
   EXPECT_EQ(headers["webhook-id"], "msg_7");
   EXPECT_EQ(headers["webhook-timestamp"], "1700000000");
-  EXPECT_EQ(headers["webhook-signature"], WebhookSigner::from_secret("s3cret")->standard_signature("msg_7", 1700000000, body));
+  EXPECT_EQ(headers["webhook-signature"],
+            WebhookSigner::from_secret("s3cret")->standard_signature("msg_7", 1700000000, body));
   EXPECT_EQ(headers["traceparent"], "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
   EXPECT_EQ(headers["tracestate"], "vendor=a,other=b");
   EXPECT_EQ(headers["baggage"], "k=v");
@@ -152,7 +162,8 @@ TEST_F(CurlSender, SendsNoSignatureWithABlankSecretAndNoEmptyTraceHeaders) {
   Recorder recorder(answer("200 OK"));
   EXPECT_TRUE(post(job(recorder.server.url())).delivered());
   const auto headers = recorder.seen().at(0).headers;
-  for (const auto* name : {"x-codeq-timestamp", "x-codeq-signature", "webhook-signature", "traceparent", "tracestate", "baggage"}) {
+  for (const auto* name :
+       {"x-codeq-timestamp", "x-codeq-signature", "webhook-signature", "traceparent", "tracestate", "baggage"}) {
     EXPECT_FALSE(headers.contains(name)) << name;
   }
   EXPECT_TRUE(headers.contains("webhook-id"));
@@ -169,7 +180,8 @@ TEST_F(CurlSender, LeavesOutAHeaderWhoseValueWouldStartAnotherLine) {
   EXPECT_TRUE(post(std::move(one)).delivered());
   const auto request = recorder.seen().at(0);
   EXPECT_EQ(request.head.find("Evil"), std::string::npos) << request.head;
-  for (const auto* name : {"webhook-id", "webhook-signature", "tracestate", "baggage"}) EXPECT_FALSE(request.headers.contains(name)) << name;
+  for (const auto* name : {"webhook-id", "webhook-signature", "tracestate", "baggage"})
+    EXPECT_FALSE(request.headers.contains(name)) << name;
   EXPECT_TRUE(request.headers.contains("x-codeq-signature"));
 }
 
@@ -254,9 +266,20 @@ TEST_F(CurlSender, NamesTheClassOfAFailedConnection) {
 TEST_F(CurlSender, RefusesAUrlThatIsNotOneOfAWebhook) {
   Recorder recorder(answer("200 OK"));
   const auto rest = "127.0.0.1:" + std::to_string(recorder.server.port()) + "/";
-  const std::vector<std::string> urls{"", "/path", "ftp://" + rest, "file:///etc/passwd", "gopher://" + rest, "http://user:secret@" + rest,
-                                      "http://user@" + rest, "http://@" + rest, "http:///path", "http://" + rest + "a b", "http://" + rest + "\r\nX: y",
-                                      "http://127.0.0.1\\@" + rest, "http://127.0.0.1:99999/", "http://" + rest + std::string(1 << 16, 'a')};
+  const std::vector<std::string> urls{"",
+                                      "/path",
+                                      "ftp://" + rest,
+                                      "file:///etc/passwd",
+                                      "gopher://" + rest,
+                                      "http://user:secret@" + rest,
+                                      "http://user@" + rest,
+                                      "http://@" + rest,
+                                      "http:///path",
+                                      "http://" + rest + "a b",
+                                      "http://" + rest + "\r\nX: y",
+                                      "http://127.0.0.1\\@" + rest,
+                                      "http://127.0.0.1:99999/",
+                                      "http://" + rest + std::string(1 << 16, 'a')};
   for (const auto& url : urls) {
     const auto outcome = post(job(url));
     EXPECT_EQ(outcome.http_status, 0) << url;
@@ -269,8 +292,9 @@ TEST_F(CurlSender, RefusesAPrivateAddressInEverySpellingUnlessItIsAllowed) {
   Recorder recorder(answer("200 OK"));
   const auto port = ":" + std::to_string(recorder.server.port()) + "/";
   options.allowed = {};
-  for (const auto* host : {"127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "[::1]", "[::]",
-                           "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::127.0.0.1]", "169.254.169.254", "10.0.0.1"}) {
+  for (const auto* host :
+       {"127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "[::1]", "[::]",
+        "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::127.0.0.1]", "169.254.169.254", "10.0.0.1"}) {
     const auto outcome = post(job("http://" + (host + port)));
     EXPECT_EQ(outcome.http_status, 0) << host;
     EXPECT_EQ(outcome.error, "refused-address") << host;
@@ -324,7 +348,8 @@ TEST_F(CurlSender, KeepsWhatIsTooMuchAtATimeInOrder) {
   for (auto& outcome : outcomes) EXPECT_EQ(wait(std::move(outcome)).delivered(), ++id % 10 != 0) << id;
   const auto requests = recorder.seen();
   ASSERT_EQ(requests.size(), 45U);
-  EXPECT_TRUE(std::ranges::is_sorted(requests, {}, [](const ReceivedRequest& request) { return std::stoul(request.headers.at("x-codeq-delivery")); }));
+  EXPECT_TRUE(std::ranges::is_sorted(
+      requests, {}, [](const ReceivedRequest& request) { return std::stoul(request.headers.at("x-codeq-delivery")); }));
 }
 
 TEST_F(CurlSender, ASlowReceiverDoesNotHoldUpAnother) {

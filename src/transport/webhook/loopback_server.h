@@ -24,7 +24,7 @@ namespace codeq::transport::testing_support {
 struct ReceivedRequest {
   std::string start_line;
   std::map<std::string, std::string> headers;  // names in lower case
-  std::string head;                            // as it came
+  std::string head;  // as it came
   std::string body;
 };
 
@@ -60,7 +60,8 @@ class Peer {
     for (;;) {
       if (const auto end = buffer_.find("\r\n\r\n"); end != std::string::npos) {
         auto request = parse(buffer_.substr(0, end + 2));
-        const auto length = request.headers.contains("content-length") ? std::stoul(request.headers["content-length"]) : 0;
+        const auto length =
+            request.headers.contains("content-length") ? std::stoul(request.headers["content-length"]) : 0;
         while (buffer_.size() < end + 4 + length) {
           if (!read_more(buffer_)) return std::nullopt;
         }
@@ -123,7 +124,9 @@ class LoopbackServer {
 
   [[nodiscard]] int port() const { return port_; }
   [[nodiscard]] int connections() const { return connections_; }
-  [[nodiscard]] std::string url(const std::string& path = "/") const { return "http://127.0.0.1:" + std::to_string(port_) + path; }
+  [[nodiscard]] std::string url(const std::string& path = "/") const {
+    return "http://127.0.0.1:" + std::to_string(port_) + path;
+  }
 
  private:
   void accept_all() {

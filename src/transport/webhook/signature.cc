@@ -31,8 +31,8 @@ Result<WebhookSigner> WebhookSigner::from_secret(std::string_view secret) {
 std::string WebhookSigner::hmac(std::string_view message) const {
   std::array<unsigned char, EVP_MAX_MD_SIZE> out{};
   unsigned size = 0;
-  if (HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()), reinterpret_cast<const unsigned char*>(message.data()), message.size(),
-           out.data(), &size) == nullptr) {
+  if (HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
+           reinterpret_cast<const unsigned char*>(message.data()), message.size(), out.data(), &size) == nullptr) {
     return {};
   }
   return {out.begin(), out.begin() + size};
@@ -49,7 +49,8 @@ std::string WebhookSigner::codeq_signature(std::int64_t timestamp, std::string_v
   return hex;
 }
 
-std::string WebhookSigner::standard_signature(std::string_view id, std::int64_t timestamp, std::string_view body) const {
+std::string WebhookSigner::standard_signature(std::string_view id, std::int64_t timestamp,
+                                              std::string_view body) const {
   const auto code = hmac(std::string(id).append(".").append(std::to_string(timestamp)).append(".").append(body));
   return code.empty() ? std::string() : "v1," + encode_base64(code);
 }

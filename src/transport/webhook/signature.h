@@ -24,7 +24,8 @@ class WebhookSigner {
   [[nodiscard]] bool signs() const { return !key_.empty(); }
   // `timestamp`: seconds since 1970-01-01T00:00:00Z. Empty: the library could not compute it.
   [[nodiscard]] std::string codeq_signature(std::int64_t timestamp, std::string_view body) const;
-  [[nodiscard]] std::string standard_signature(std::string_view id, std::int64_t timestamp, std::string_view body) const;
+  [[nodiscard]] std::string standard_signature(std::string_view id, std::int64_t timestamp,
+                                               std::string_view body) const;
 
  private:
   [[nodiscard]] std::string hmac(std::string_view message) const;

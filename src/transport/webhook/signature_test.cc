@@ -22,7 +22,8 @@ TEST(WebhookSigner, GivesTheKnownAnswerOfStandardWebhooks) {
 
 TEST(WebhookSigner, UsesThePlainSecretsBytesAsTheKey) {
   // printf '%s' '1700000000.{"a":1}' | openssl dgst -sha256 -hmac s3cret
-  EXPECT_EQ(signer("s3cret").codeq_signature(1700000000, R"({"a":1})"), "1698a50bc74d1ff1db85c4e0a5297c2ad9fdba245d5737cdb789e4cc6e098940");
+  EXPECT_EQ(signer("s3cret").codeq_signature(1700000000, R"({"a":1})"),
+            "1698a50bc74d1ff1db85c4e0a5297c2ad9fdba245d5737cdb789e4cc6e098940");
 }
 
 TEST(WebhookSigner, DecodesAWhsecSecretForBothFormats) {
@@ -42,7 +43,8 @@ TEST(WebhookSigner, SignsNothingWithABlankSecret) {
 }
 
 TEST(WebhookSigner, RefusesAWhsecSecretThatIsNotBase64WithoutRepeatingIt) {
-  for (const auto* secret : {"whsec_", "whsec_====", "whsec_a", "whsec_ab=", "whsec_abc$", "whsec_ab c", "whsec_abcd====", "whsec_a=bc"}) {
+  for (const auto* secret :
+       {"whsec_", "whsec_====", "whsec_a", "whsec_ab=", "whsec_abc$", "whsec_ab c", "whsec_abcd====", "whsec_a=bc"}) {
     const auto made = WebhookSigner::from_secret(secret);
     ASSERT_FALSE(made.has_value()) << secret;
     EXPECT_EQ(made.error().code, Code::kInvalidArgument);

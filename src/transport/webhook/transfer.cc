@@ -17,7 +17,9 @@ bool header_safe(std::string_view value) {
   return std::ranges::none_of(value, [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
 }
 
-struct FreeText { void operator()(char* text) const { curl_free(text); } };
+struct FreeText {
+  void operator()(char* text) const { curl_free(text); }
+};
 
 bool has_part(CURLU* url, CURLUPart part) {
   char* raw = nullptr;
@@ -28,7 +30,8 @@ bool has_part(CURLU* url, CURLUPart part) {
 
 }  // namespace
 
-std::string_view Transfer::prepare(const WebhookSenderOptions& options, const WebhookSigner& signer, std::int64_t now_seconds) {
+std::string_view Transfer::prepare(const WebhookSenderOptions& options, const WebhookSigner& signer,
+                                   std::int64_t now_seconds) {
   options_ = &options;
   if (!parse_url()) return "bad-url";
   easy_.reset(curl_easy_init());
@@ -41,7 +44,8 @@ bool Transfer::parse_url() {
   if (!core::webhook_host(job_.url)) return false;
   url_.reset(curl_url());
   if (url_ == nullptr || curl_url_set(url_.get(), CURLUPART_URL, job_.url.c_str(), 0) != CURLUE_OK) return false;
-  return has_part(url_.get(), CURLUPART_HOST) && !has_part(url_.get(), CURLUPART_USER) && !has_part(url_.get(), CURLUPART_PASSWORD);
+  return has_part(url_.get(), CURLUPART_HOST) && !has_part(url_.get(), CURLUPART_USER) &&
+         !has_part(url_.get(), CURLUPART_PASSWORD);
 }
 
 bool Transfer::add_header(std::string_view name, std::string_view value) {
@@ -58,9 +62,11 @@ bool Transfer::add_headers(const WebhookSigner& signer, std::int64_t now_seconds
   const auto timestamp = std::to_string(now_seconds);
   bool ok = add_header("Content-Type", "application/json") && add_header("X-CodeQ-Delivery", std::to_string(job_.id)) &&
             add_header("webhook-id", job_.message_id) && add_header("webhook-timestamp", timestamp) &&
-            add_header("traceparent", job_.traceparent) && add_header("tracestate", job_.tracestate) && add_header("baggage", job_.baggage);
+            add_header("traceparent", job_.traceparent) && add_header("tracestate", job_.tracestate) &&
+            add_header("baggage", job_.baggage);
   if (ok && signer.signs()) {
-    ok = add_header("X-CodeQ-Timestamp", timestamp) && add_header("X-CodeQ-Signature", signer.codeq_signature(now_seconds, job_.body));
+    ok = add_header("X-CodeQ-Timestamp", timestamp) &&
+         add_header("X-CodeQ-Signature", signer.codeq_signature(now_seconds, job_.body));
     // The id is part of what is signed: without one on the wire nobody could check it.
     if (ok && !job_.message_id.empty() && header_safe(job_.message_id)) {
       ok = add_header("webhook-signature", signer.standard_signature(job_.message_id, now_seconds, job_.body));
@@ -77,7 +83,9 @@ bool Transfer::add_headers(const WebhookSigner& signer, std::int64_t now_seconds
 
 bool Transfer::set_options(const WebhookSenderOptions& options) {
   bool ok = true;
-  const auto set = [&](CURLoption option, auto value) { ok = ok && curl_easy_setopt(easy_.get(), option, value) == CURLE_OK; };
+  const auto set = [&](CURLoption option, auto value) {
+    ok = ok && curl_easy_setopt(easy_.get(), option, value) == CURLE_OK;
+  };
   const auto agent = "codeq/" + options.version;
   set(CURLOPT_CURLU, url_.get());
   set(CURLOPT_POST, 1L);
@@ -89,7 +97,7 @@ bool Transfer::set_options(const WebhookSenderOptions& options) {
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
   set(CURLOPT_FOLLOWLOCATION, 0L);
-  set(CURLOPT_PROXY, "");     // a proxy of the environment would connect in our place, unjudged
+  set(CURLOPT_PROXY, "");  // a proxy of the environment would connect in our place, unjudged
   set(CURLOPT_NOPROXY, "*");
   set(CURLOPT_SSL_VERIFYPEER, 1L);
   set(CURLOPT_SSL_VERIFYHOST, 2L);
@@ -128,7 +136,8 @@ std::size_t Transfer::on_head(char* line, std::size_t, std::size_t size, void* s
   const std::string_view text(line, size);
   if (transfer.status_ == 0 && (text == "\r\n" || text == "\n")) {
     long status = 0;
-    if (curl_easy_getinfo(transfer.easy(), CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status >= 200 && status <= 599) {
+    if (curl_easy_getinfo(transfer.easy(), CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status >= 200 &&
+        status <= 599) {
       transfer.status_ = static_cast<int>(status);
     }
   }
@@ -147,7 +156,9 @@ services::WebhookOutcome Transfer::outcome(CURLcode code) const {
     case CURLE_OPERATION_TIMEDOUT: return {0, "timeout"};
     case CURLE_COULDNT_RESOLVE_HOST: return {0, "dns"};
     // A host of several addresses is refused only if none of them may be reached.
-    case CURLE_COULDNT_CONNECT: return {0, address_refused_ && !address_tried_ ? std::string_view("refused-address") : std::string_view("connect")};
+    case CURLE_COULDNT_CONNECT:
+      return {0,
+              address_refused_ && !address_tried_ ? std::string_view("refused-address") : std::string_view("connect")};
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:

@@ -25,16 +25,23 @@ class Transfer {
   Transfer& operator=(const Transfer&) = delete;
 
   // Makes the handle ready; "" or the outcome's error. `options` must outlive the transfer.
-  [[nodiscard]] std::string_view prepare(const WebhookSenderOptions& options, const WebhookSigner& signer, std::int64_t now_seconds);
+  [[nodiscard]] std::string_view prepare(const WebhookSenderOptions& options, const WebhookSigner& signer,
+                                         std::int64_t now_seconds);
   [[nodiscard]] CURL* easy() const { return easy_.get(); }
 
   [[nodiscard]] services::WebhookOutcome outcome(CURLcode code) const;
   void finish(services::WebhookOutcome outcome) { finished_(outcome); }
 
  private:
-  struct FreeEasy { void operator()(CURL* easy) const { curl_easy_cleanup(easy); } };
-  struct FreeUrl { void operator()(CURLU* url) const { curl_url_cleanup(url); } };
-  struct FreeList { void operator()(curl_slist* list) const { curl_slist_free_all(list); } };
+  struct FreeEasy {
+    void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+  };
+  struct FreeUrl {
+    void operator()(CURLU* url) const { curl_url_cleanup(url); }
+  };
+  struct FreeList {
+    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  };
 
   static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
   static std::size_t on_head(char* line, std::size_t one, std::size_t size, void* self);
