@@ -41,7 +41,7 @@ struct HttpOptions {
       8U << 20U;  // encoded and unsent answers of one connection; half of it and one answer at most
   std::chrono::milliseconds header_timeout{5'000};  // from the first byte, or from connecting
   std::chrono::milliseconds body_timeout{30'000};  // without 16 KiB of progress
-  std::chrono::milliseconds idle_timeout{75'000};
+  std::chrono::milliseconds idle_timeout{120'000};
   std::chrono::milliseconds write_timeout{30'000};  // without 16 KiB of progress
   std::chrono::milliseconds linger_timeout{2'000};  // after our last byte, for the client to read it
 
