@@ -344,9 +344,10 @@ void Api::list_deliveries(const Shared& exchange, std::string_view query) {
     after = *number;
   }
   if (query_value(query, "limit", text)) {
-    const auto number = decimal(text);
-    if (!number || *number == 0) return respond_error(*exchange, {Code::kInvalidArgument, "invalid 'limit'"});
-    limit = std::min<std::uint64_t>(*number, kDeliveriesMax);
+    const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    limit = decimal(text).value_or(kDeliveriesMax);  // more than 64 bits of it are only "many"
+    if (!digits || limit == 0) return respond_error(*exchange, {Code::kInvalidArgument, "invalid 'limit'"});
+    limit = std::min<std::uint64_t>(limit, kDeliveriesMax);
   }
   exchange->waiting_for_broker = true;
   deps_.broker.list_deliveries(exchange->caller, after, static_cast<std::size_t>(limit),
