@@ -19,6 +19,25 @@ std::string joined(std::string_view a, std::string_view b) {
   return key;
 }
 
+bool blank(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](unsigned char c) { return c <= ' '; });
+}
+
+// The span of a call on a lease by its owner: receipt -> durable, under the attempt, linked to the request.
+Event owner_event(EventKind kind, const Task& task, const OwnerFields& owner, std::int64_t time_ns,
+                  std::uint8_t detail = 0, std::int64_t value = 0) {
+  return {.kind = kind,
+          .detail = detail,
+          .attempt = task.attempts,
+          .start_ns = std::min(owner.received_ns, time_ns),
+          .end_ns = 0,
+          .span = owner.span,
+          .parent = task.claim_span,
+          .request = owner.request,
+          .value = value,
+          .worker = task.worker};
+}
+
 // attemptCounting: reference counts a delivery twice, at the claim and again when it comes back (G30).
 bool dies(const Task& task, const ReturnRules& rules) {
   return task.attempts + (rules.count_twice ? 1U : 0U) >= task.info->max_attempts;
@@ -378,17 +397,7 @@ Result<Effects> State::on(const HeartbeatRecord& r) {
   task.lease_until_ns = until;
   leases_.insert({until, task.info->id.sequence});
   task.updated_ns = r.time_ns;
-  note(task,
-       {.kind = EventKind::kHeartbeat,
-        .attempt = task.attempts,
-        .start_ns = std::min(r.owner.received_ns, r.time_ns),
-        .end_ns = 0,
-        .span = r.owner.span,
-        .parent = task.claim_span,
-        .request = r.owner.request,
-        .value = r.extend_ns / 1'000'000'000,
-        .worker = task.worker},
-       effects);
+  note(task, owner_event(EventKind::kHeartbeat, task, r.owner, r.time_ns, 0, r.extend_ns / 1'000'000'000), effects);
   effects.task = &task;
   return effects;
 }
@@ -399,16 +408,7 @@ Result<Effects> State::on(const AbandonRecord& r) {
   auto& task = *found;
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   add_run(task, RunOutcome::kAbandoned, received, r.owner.run_span, effects);
-  note(task,
-       {.kind = EventKind::kAbandon,
-        .attempt = task.attempts,
-        .start_ns = received,
-        .end_ns = 0,
-        .span = r.owner.span,
-        .parent = task.claim_span,
-        .request = r.owner.request,
-        .worker = task.worker},
-       effects);
+  note(task, owner_event(EventKind::kAbandon, task, r.owner, r.time_ns), effects);
   end_lease(task);
   task.updated_ns = r.time_ns;
   make_ready(task, r.time_ns, WaitCause::kReady, effects);
@@ -423,19 +423,10 @@ Result<Effects> State::on(const NackRecord& r) {
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   const auto attempt = task.attempts;
   add_run(task, RunOutcome::kNack, received, r.owner.run_span, effects);
-  Event nack{.kind = EventKind::kNack,
-             .attempt = attempt,
-             .start_ns = received,
-             .end_ns = 0,
-             .span = r.owner.span,
-             .parent = task.claim_span,
-             .request = r.owner.request,
-             .worker = task.worker};
-  if (!dies(task, r.rules)) nack.value = applied_delay_seconds(r.delay_seconds, attempt, r.rules);
-  note(task, nack, effects);
-  const bool blank = std::all_of(r.reason.begin(), r.reason.end(), [](unsigned char c) { return c <= ' '; });
-  give_back(task, r.time_ns, r.delay_seconds, blank ? "MAX_ATTEMPTS" : r.reason, WaitCause::kBackoff, 1, r.rules,
-            effects);
+  const auto delay = dies(task, r.rules) ? 0 : applied_delay_seconds(r.delay_seconds, attempt, r.rules);
+  note(task, owner_event(EventKind::kNack, task, r.owner, r.time_ns, 0, delay), effects);
+  give_back(task, r.time_ns, r.delay_seconds, blank(r.reason) ? "MAX_ATTEMPTS" : r.reason, WaitCause::kBackoff, 1,
+            r.rules, effects);
   effects.task = &task;
   return effects;
 }
@@ -467,26 +458,16 @@ Result<Effects> State::on(const SubmitRecord& r) {
     return fail(owner.error().code == Code::kNotFound ? Code::kTaskNotFound : owner.error().code,
                 owner.error().code == Code::kNotFound ? "task not found" : owner.error().message);
   auto& task = **owner;
-  const bool blank =
-      std::all_of(r.result.error.begin(), r.result.error.end(), [](unsigned char c) { return c <= ' '; });
   if (r.status == Status::kCompleted && !r.has_result)
     return fail(Code::kResultRequired, "result required when status=COMPLETED");
-  if (r.status == Status::kFailed && blank) return fail(Code::kErrorRequired, "error required when status=FAILED");
+  if (r.status == Status::kFailed && blank(r.result.error))
+    return fail(Code::kErrorRequired, "error required when status=FAILED");
   if (r.status != Status::kCompleted && r.status != Status::kFailed)
     return fail(Code::kInvalidStatus, "invalid status");
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   add_run(task, r.status == Status::kCompleted ? RunOutcome::kCompleted : RunOutcome::kFailed, received,
           r.owner.run_span, effects);
-  note(task,
-       {.kind = EventKind::kSubmitResult,
-        .detail = static_cast<std::uint8_t>(r.status),
-        .attempt = task.attempts,
-        .start_ns = received,
-        .end_ns = 0,
-        .span = r.owner.span,
-        .parent = task.claim_span,
-        .request = r.owner.request,
-        .worker = task.worker},
+  note(task, owner_event(EventKind::kSubmitResult, task, r.owner, r.time_ns, static_cast<std::uint8_t>(r.status)),
        effects);
   end_lease(task);
   auto result = r.result;
