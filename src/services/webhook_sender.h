@@ -1,6 +1,7 @@
 // Sends one webhook request at a time; retries, order and bookkeeping are the outbox's.
 //
-// Threads  `send` from one thread; `finished` is called on a thread of the sender, exactly once per job
+// Threads  `send` from one thread; `finished` is called on a thread of the sender, once per job; not for jobs that the
+//          sender's end aborts, whose outcome nobody knows: the outbox makes those attempts again after the next start
 // Errors   an outcome, never an exception
 #pragma once
 

@@ -24,7 +24,7 @@ struct Write {
 class Store {
  public:
   virtual ~Store() = default;
-  // All of `writes` or none; `position` is the log group that they reflect.
+  // All of `writes` or none; `position` counts the log's records that they reflect.
   virtual void write(std::uint64_t position, const std::vector<Write>& writes) = 0;
   [[nodiscard]] virtual Blob get(Family family, std::uint64_t sequence) const = 0;  // null: not there
   [[nodiscard]] virtual std::uint64_t position() const = 0;
