@@ -18,13 +18,18 @@ class Log {
  public:
   virtual ~Log() = default;
 
-  // Calls `visit` with every kept group, oldest first; an error from it ends the replay and is returned.
-  // What was replayed is durable when this returns. Errors: kCorrupt with file, position and what is wrong.
+  // Calls `visit` with every kept group after group `after` (0: all), oldest first; an error from it ends the replay
+  // and is returned. What is visited is durable already: checked, repaired and synced before the first visit.
+  // Errors: kCorrupt with file, position and what is wrong; also where groups after `after` are not there any more, or
+  // where the log ends before `after`.
   using Visit = std::function<Result<void>(std::uint64_t group, std::string_view records)>;
-  virtual Result<void> replay(const Visit& visit) = 0;
+  virtual Result<void> replay(std::uint64_t after, const Visit& visit) = 0;
 
   // Appends the next group and returns its number once it is durable under the configured setting.
   virtual Result<std::uint64_t> append(std::string_view records) = 0;
+
+  // Groups up to `group` will never be replayed again: their room may be used again. Any thread, returns at once.
+  virtual void release(std::uint64_t group) = 0;
 
   // Makes everything appended so far durable (for the interval setting and for a clean stop).
   virtual Result<void> sync() = 0;

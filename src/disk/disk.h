@@ -1,0 +1,46 @@
+// The system calls that every promise rests on, as a seam: tests put a failing, forgetting or tearing disk in their place.
+//
+// Shape    paths and file descriptors as in POSIX; descriptors of a twin are its own numbers
+// Errors   like the calls themselves: -1 and errno. The helpers below turn them into values
+// Threads  any
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace codeq::disk {
+
+class Disk {
+ public:
+  virtual ~Disk() = default;
+  virtual int open(const std::string& path, int flags, mode_t mode);  // open(2), always with O_CLOEXEC; folders too
+  virtual int close(int fd);
+  virtual ssize_t read_at(int fd, void* out, std::size_t bytes, std::uint64_t offset);            // pread(2)
+  virtual ssize_t write_at(int fd, const iovec* parts, int count, std::uint64_t offset);          // pwritev(2)
+  virtual int sync_data(int fd);                                                                  // fdatasync(2)
+  virtual int sync_all(int fd);                                                                   // fsync(2), also for folders
+  virtual int truncate(int fd, std::uint64_t bytes);                                              // ftruncate(2)
+  virtual int status(const std::string& path, struct stat& out);                                  // lstat(2)
+  virtual int status(int fd, struct stat& out);                                                   // fstat(2)
+  virtual int rename(const std::string& from, const std::string& to);
+  virtual int link(const std::string& from, const std::string& to);
+  virtual int unlink(const std::string& path);                                                    // a file
+  virtual int make_folder(const std::string& path, mode_t mode);                                  // mkdir(2)
+  virtual int remove_folder(const std::string& path);                                             // rmdir(2)
+  virtual int list(const std::string& path, std::vector<std::string>& names);                     // sorted, without . and ..
+  virtual int lock(int fd);                                                                       // flock(2), exclusive, no waiting
+
+  static Disk& real();
+};
+
+}  // namespace codeq::disk
