@@ -74,6 +74,37 @@ void result_fields(Io& io, auto& r) {
   io(r.completed_ns);
 }
 
+// As differences: entries come in order of time, and times and sequences of neighbours are close.
+template <class Io>
+void retirements(Io& io, auto& list) {
+  std::uint64_t count = list.size();
+  io(count);
+  if constexpr (Io::kReading) {
+    if (count > io.left()) return io.fail();  // six bytes at least for each
+    list.resize(count);
+  }
+  std::int64_t time_ns = 0;
+  std::uint64_t sequence = 0;
+  for (auto& entry : list) {
+    bool key = entry.key != KeyHash{};
+    auto step_ns = entry.retire_ns - time_ns;
+    auto step = static_cast<std::int64_t>(entry.sequence - sequence);
+    io(step_ns);
+    io(step);
+    if constexpr (Io::kReading) {
+      entry.retire_ns = static_cast<std::int64_t>(static_cast<std::uint64_t>(time_ns) + static_cast<std::uint64_t>(step_ns));
+      entry.sequence = sequence + static_cast<std::uint64_t>(step);
+    }
+    io(entry.queue);
+    io(entry.dead);
+    io(entry.delivery);
+    io(key);
+    if (key) io(entry.key);
+    time_ns = entry.retire_ns;
+    sequence = entry.sequence;
+  }
+}
+
 template <class Io, class R>
 void body(Io& io, R& r) {
   using T = std::remove_const_t<R>;
@@ -155,10 +186,12 @@ void body(Io& io, R& r) {
   } else if constexpr (std::same_as<T, DurableRecord>) {
     io(r.upto);
     io(r.durable_ns);
-  } else {
-    static_assert(std::same_as<T, ClockRecord>);
+  } else if constexpr (std::same_as<T, ClockRecord>) {
     io(r.steady_ns);
     io(r.boot_id);
+  } else {
+    static_assert(std::same_as<T, RetireBatchRecord>);
+    retirements(io, r.entries);
   }
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "core/retry.h"
+#include "core/rows.h"
 #include "core/task.h"
 
 namespace codeq::core {
@@ -113,6 +114,7 @@ struct UndeliveredRecord {
   std::uint64_t sequence = 0, lease_token = 0;
   SpanId run_span;
 };
+// One task; written by version 0.1 only, RetireBatchRecord has taken its place.
 struct RetireRecord {
   std::int64_t time_ns = 0;
   std::uint64_t sequence = 0;
@@ -158,10 +160,16 @@ struct ClockRecord {
   std::string boot_id;
 };
 
+// Finished tasks whose time has come. Everything that a retirement needs is here, so that applying it reads no row.
+struct RetireBatchRecord {
+  std::int64_t time_ns = 0;
+  std::vector<RetireEntry> entries;
+};
+
 // The order is the type byte on disk (from 1): append only.
 using Record = std::variant<CreateRecord, ClaimRecord, HeartbeatRecord, AbandonRecord, NackRecord, ExpireRecord,
                             SubmitRecord, PromoteRecord, UndeliveredRecord, RetireRecord, WebhookRecord, ReplayRecord,
-                            DurableRecord, ClockRecord>;
+                            DurableRecord, ClockRecord, RetireBatchRecord>;
 
 void append_record(const Record& record, std::string& group);
 Result<std::vector<Record>> decode_group(std::string_view group);

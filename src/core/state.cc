@@ -94,26 +94,40 @@ std::vector<std::uint64_t> State::deliveries_of(const std::string& tenant, std::
   return ids;
 }
 
-std::uint64_t State::head(std::string_view tenant, std::string_view command) const {
-  const auto it = queues_.find(queue_key(tenant, command));
-  if (it == queues_.end() || it->second->ready_count == 0) return 0;
-  for (int p = kPriorities - 1; p >= 0; --p)
-    if (const auto& level = it->second->ready[static_cast<std::size_t>(p)]; !level.empty()) return level.front();
+std::uint64_t Queue::front() const {
+  if (ready_count == 0) return 0;
+  for (auto level = ready.rbegin(); level != ready.rend(); ++level)
+    if (!level->empty()) return level->front();
   return 0;
 }
 
-std::uint64_t State::head_of_any(std::string_view tenant) const {
+Queue* State::ready_queue(std::string_view tenant, std::string_view command) const {
+  const auto it = queues_.find(queue_key(tenant, command));
+  return it == queues_.end() || it->second->ready_count == 0 ? nullptr : it->second.get();
+}
+
+Queue* State::ready_queue_of_any(std::string_view tenant) const {
   const auto it = ready_of_.find(std::string(tenant));
-  if (it == ready_of_.end()) return 0;
-  for (int p = kPriorities - 1; p >= 0; --p) {
-    std::uint64_t oldest = 0;
-    for (const auto* candidate : it->second)
-      if (const auto& level = candidate->ready[static_cast<std::size_t>(p)];
-          !level.empty() && (oldest == 0 || level.front() < oldest))
-        oldest = level.front();
-    if (oldest != 0) return oldest;
+  if (it == ready_of_.end()) return nullptr;
+  for (std::size_t p = kPriorities; p-- > 0;) {
+    Queue* oldest = nullptr;
+    for (auto* candidate : it->second)
+      if (const auto& level = candidate->ready[p];
+          !level.empty() && (oldest == nullptr || level.front() < oldest->ready[p].front()))
+        oldest = candidate;
+    if (oldest != nullptr) return oldest;
   }
-  return 0;
+  return nullptr;
+}
+
+std::uint64_t State::head(std::string_view tenant, std::string_view command) const {
+  const auto* queue = ready_queue(tenant, command);
+  return queue == nullptr ? 0 : queue->front();
+}
+
+std::uint64_t State::head_of_any(std::string_view tenant) const {
+  const auto* queue = ready_queue_of_any(tenant);
+  return queue == nullptr ? 0 : queue->front();
 }
 
 // ---------------------------------------------------------------- pieces
@@ -126,8 +140,18 @@ Queue& State::queue(const std::string& tenant, std::string_view command) {
     slot->tenant = tenant;
     slot->command = key.substr(tenant.size() + 1);
     slot->label = command;
+    slot->id = ++last_queue_id_;
+    queues_by_id_[slot->id] = slot.get();
+    mark_changed(*slot);
   }
   return *slot;
+}
+
+void State::drop_queue_if_unused(Queue& queue) {
+  if (queue.tasks() != 0) return;
+  mark_changed(queue);
+  queues_by_id_.erase(queue.id);
+  queues_.erase(queue_key(queue.tenant, queue.command));
 }
 
 void State::note(Task& task, Event event, Effects& effects) {
@@ -139,14 +163,17 @@ void State::note(Task& task, Event event, Effects& effects) {
             .span = event.span};
   const bool ends_with_commit = event.end_ns == 0;
   open.ordinal = task.timeline.add(std::move(event));
-  if (ends_with_commit) open_.push_back(open);
+  if (!ends_with_commit) return;
+  open_.push_back(open);
+  ++task.open_events;
 }
 
 void State::forget_delivery(std::uint64_t id, const std::string& tenant) {
-  deliveries_.erase(id);
+  erase(Table::kOutbox, key_of(id));
   const auto of = deliveries_of_.find(tenant);
   of->second.erase(id);
   if (of->second.empty()) deliveries_of_.erase(of);
+  deliveries_.erase(id);  // last: `tenant` may be its own
 }
 
 void State::end_lease(Task& task) {
@@ -161,10 +188,15 @@ void State::make_ready(Task& task, std::int64_t now_ns, WaitCause cause, Effects
   task.place = Place::kReady;
   task.wait_from_ns = now_ns;
   task.cause = cause;
-  auto& queue = *task.queue;
-  queue.ready[static_cast<std::size_t>(task.info->priority)].push_back(task.info->id.sequence);
-  if (queue.ready_count++ == 0) ready_of_[queue.tenant].insert(&queue);
+  task.ready_position = records_;
+  task.queue->ready[static_cast<std::size_t>(task.info->priority)].push_back(task.info->id.sequence);
+  count_ready(*task.queue);
   effects.became_ready = true;
+}
+
+void State::count_ready(Queue& queue) {
+  if (queue.ready_count++ == 0) ready_of_[queue.tenant].insert(&queue);
+  ++ready_;
 }
 
 void State::put_back(Task& task, std::int64_t now_ns, std::int64_t delay_ns, WaitCause cause, Effects& effects) {
@@ -174,7 +206,7 @@ void State::put_back(Task& task, std::int64_t now_ns, std::int64_t delay_ns, Wai
   task.wait_from_ns = now_ns;
   task.cause = cause;
   task.due_ns = now_ns + std::min(delay_ns, kNanosMax);
-  delayed_.insert({task.due_ns, task.info->id.sequence});
+  delayed_.push(task.due_ns, task.info->id.sequence);
   ++task.queue->delayed;
 }
 
@@ -198,23 +230,28 @@ void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult resu
   task.error = result.error;
   task.updated_ns = now_ns;
   task.has_result = true;
+  ++task.queue->finished;
   if (place == Place::kDead) ++task.queue->dead;
+  mark_changed(*task.queue);
   result.completed_ns = now_ns;
-  effects.result = std::move(result);
+  task.result = std::make_shared<const TaskResult>(std::move(result));
   effects.finished = true;
   task.retire_ns = now_ns + std::clamp<std::int64_t>(retention_ns, 0, kNanosMax);
-  if (!task.info->idempotency_key.empty()) {
-    // A key and its task end together, at the later of their two ends, so that a replay always finds its task.
-    if (const auto key = keys_.find(joined(task.info->tenant, task.info->idempotency_key)); key != keys_.end())
-      task.retire_ns = std::max(task.retire_ns, key->second.expires_ns);
-  }
-  retirements_.insert({task.retire_ns, task.info->id.sequence});
+  // A key and its task end together, at the later of their two ends, so that a replay always finds its task.
+  task.retire_ns = std::max(task.retire_ns, task.info->key_expires_ns);
   if (!task.info->webhook.empty()) {
-    deliveries_[delivery] = {.sequence = task.info->id.sequence, .parent = parent, .due_ns = now_ns};
+    deliveries_[delivery] = {.sequence = task.info->id.sequence,
+                             .tenant = task.info->tenant,
+                             .host = task.info->webhook_host,
+                             .parent = parent,
+                             .due_ns = now_ns};
     deliveries_of_[task.info->tenant].insert(delivery);
+    put_delivery(delivery);
     task.delivery = delivery;
     effects.delivery = delivery;
   }
+  const auto entry = retire_entry(task);
+  put(Table::kRetire, retire_key(entry.retire_ns, entry.sequence), encode_retire(entry));
 }
 
 void State::give_back(Task& task, std::int64_t now_ns, std::int64_t asked_seconds, std::string reason, WaitCause cause,
@@ -276,19 +313,16 @@ Result<Effects> State::apply(const Record& record) {
 Result<Effects> State::on(const CreateRecord& r) {
   Effects effects;
   if (!r.idempotency_key.empty()) {
-    if (const auto it = keys_.find(joined(r.tenant, r.idempotency_key)); it != keys_.end()) {
-      auto* existing = task(it->second.sequence);
-      CHECK(existing != nullptr);  // key and task end together
+    if (auto* existing = holder(r.tenant, r.idempotency_key); existing != nullptr) {
       const bool over = existing->finished() && r.time_ns >= existing->retire_ns;
       if (!over) {
-        if (it->second.hash != r.content_hash || it->second.hash_high != r.content_hash_high)
+        if (existing->info->content_hash != r.content_hash || existing->info->content_hash_high != r.content_hash_high)
           return fail(Code::kIdempotencyMismatch, "idempotency conflict");
         effects.task = existing;
         effects.duplicate = true;
         return effects;
       }
-      // Its retention is over and only the sweep is late: the key is free, the old task must not take it along when it goes.
-      keys_.erase(it);
+      // Its retention is over and only the sweep is late: the key is free, and each task takes its own row of it along.
     }
   }
   auto info = std::make_shared<TaskInfo>();
@@ -307,20 +341,25 @@ Result<Effects> State::on(const CreateRecord& r) {
   info->create_parent = r.create_parent;
   info->traced = r.traced;
   info->timeline_trace_id = r.timeline_trace_id;
+  if (!r.idempotency_key.empty()) {
+    info->content_hash = r.content_hash;
+    info->content_hash_high = r.content_hash_high;
+    info->key_expires_ns = r.time_ns + std::clamp<std::int64_t>(r.key_ttl_ns, 0, kNanosMax);
+  }
 
   auto owned_task = std::make_unique<Task>();
   auto& task = *owned_task;
   task.info = std::move(info);
   task.queue = &queue(r.tenant, r.command);
-  ++task.queue->tasks;
+  task.payload = r.payload;
   task.updated_ns = r.time_ns;
   const auto sequence = task.info->id.sequence;
   tasks_.emplace(sequence, std::move(owned_task));
-  if (!r.idempotency_key.empty())
-    keys_[joined(r.tenant, r.idempotency_key)] = {.sequence = sequence,
-                                                  .hash = r.content_hash,
-                                                  .hash_high = r.content_hash_high,
-                                                  .expires_ns = r.time_ns + std::min(r.key_ttl_ns, kNanosMax)};
+  if (!r.idempotency_key.empty()) {
+    keys_[joined(r.tenant, r.idempotency_key)] = sequence;
+    put(Table::kKey, idempotency_row_key(key_hash(r.tenant, r.idempotency_key), sequence), {});
+  }
+  touch(task);
   note(task,
        {.kind = EventKind::kCreate,
         .attempt = 0,
@@ -345,6 +384,8 @@ Result<Effects> State::on(const ClaimRecord& r) {
   auto& level = task.queue->ready[static_cast<std::size_t>(task.info->priority)];
   if (level.empty() || level.front() != r.sequence) return fail(Code::kInternal, "not the head of its queue");
   level.pop_front();
+  touch(task);
+  --ready_;
   if (--task.queue->ready_count == 0) {
     const auto mine = ready_of_.find(task.queue->tenant);
     mine->second.erase(task.queue);
@@ -391,6 +432,7 @@ Result<Effects> State::on(const HeartbeatRecord& r) {
   Effects effects;
   CODEQ_TRY(auto* found, owned(r.owner, r.time_ns));
   auto& task = *found;
+  touch(task);
   const auto until =
       std::max(task.lease_until_ns, r.time_ns + std::min(r.extend_ns, kNanosMax));  // never shorter (Q28)
   leases_.erase({task.lease_until_ns, task.info->id.sequence});
@@ -406,6 +448,7 @@ Result<Effects> State::on(const AbandonRecord& r) {
   Effects effects;
   CODEQ_TRY(auto* found, owned(r.owner, r.time_ns));
   auto& task = *found;
+  touch(task);
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   add_run(task, RunOutcome::kAbandoned, received, r.owner.run_span, effects);
   note(task, owner_event(EventKind::kAbandon, task, r.owner, r.time_ns), effects);
@@ -420,6 +463,7 @@ Result<Effects> State::on(const NackRecord& r) {
   Effects effects;
   CODEQ_TRY(auto* found, owned(r.owner, r.time_ns));
   auto& task = *found;
+  touch(task);
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   const auto attempt = task.attempts;
   add_run(task, RunOutcome::kNack, received, r.owner.run_span, effects);
@@ -437,6 +481,7 @@ Result<Effects> State::on(const ExpireRecord& r) {
   if (found == nullptr || found->place != Place::kLeased || r.time_ns < found->lease_until_ns)
     return fail(Code::kNotInProgress, "not-in-progress");
   auto& task = *found;
+  touch(task);
   note(task,
        {.kind = EventKind::kLeaseExpired,
         .attempt = task.attempts,
@@ -464,6 +509,7 @@ Result<Effects> State::on(const SubmitRecord& r) {
     return fail(Code::kErrorRequired, "error required when status=FAILED");
   if (r.status != Status::kCompleted && r.status != Status::kFailed)
     return fail(Code::kInvalidStatus, "invalid status");
+  touch(task);
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   add_run(task, r.status == Status::kCompleted ? RunOutcome::kCompleted : RunOutcome::kFailed, received,
           r.owner.run_span, effects);
@@ -482,8 +528,11 @@ Result<Effects> State::on(const PromoteRecord& r) {
   auto* found = task(r.sequence);
   if (found == nullptr || found->place != Place::kDelayed || r.time_ns < found->due_ns)
     return fail(Code::kNotFound, "not-found");
+  if (delayed_.empty() || delayed_.top() != DueHeap::Entry{found->due_ns, r.sequence})
+    return fail(Code::kInternal, "not the next that is due");
   auto& task = *found;
-  delayed_.erase({task.due_ns, r.sequence});
+  touch(task);
+  delayed_.pop();
   --task.queue->delayed;
   note(task,
        {.kind = EventKind::kDelayed,
@@ -506,14 +555,19 @@ Result<Effects> State::on(const UndeliveredRecord& r) {
   if (found == nullptr || found->place != Place::kLeased || found->lease_token != r.lease_token)
     return fail(Code::kNotInProgress, "not-in-progress");
   auto& task = *found;
+  touch(task);
   add_run(task, RunOutcome::kAbandoned, r.time_ns, r.run_span, effects);
   end_lease(task);
   --task.attempts;
   task.updated_ns = r.time_ns;
-  make_ready(task, r.time_ns, WaitCause::kReady, effects);
-  auto& level = task.queue->ready[static_cast<std::size_t>(task.info->priority)];
-  level.pop_back();  // nobody had it: it keeps its turn
-  level.push_front(r.sequence);
+  task.status = Status::kPending;
+  task.place = Place::kReady;
+  task.wait_from_ns = r.time_ns;
+  task.cause = WaitCause::kReady;
+  // Nobody had it: it keeps its turn.
+  task.queue->ready[static_cast<std::size_t>(task.info->priority)].give_back(task.ready_position, r.sequence);
+  count_ready(*task.queue);
+  effects.became_ready = true;
   effects.task = &task;
   return effects;
 }
@@ -522,26 +576,65 @@ Result<Effects> State::on(const RetireRecord& r) {
   Effects effects;
   auto* found = task(r.sequence);
   if (found == nullptr || !found->finished() || r.time_ns < found->retire_ns) return fail(Code::kNotFound, "not-found");
-  retirements_.erase({found->retire_ns, r.sequence});
-  const auto pending = deliveries_.find(found->delivery);
-  if (pending != deliveries_.end() && !pending->second.failed) {
-    // Its webhook is still to be delivered: stay another minute.
-    found->retire_ns = r.time_ns + 60LL * 1'000'000'000;
-    retirements_.insert({found->retire_ns, r.sequence});
-    return effects;
-  }
-  if (pending != deliveries_.end()) forget_delivery(pending->first, found->info->tenant);
-  if (!found->info->idempotency_key.empty())
-    if (const auto key = keys_.find(joined(found->info->tenant, found->info->idempotency_key));
-        key != keys_.end() && key->second.sequence == r.sequence)
-      keys_.erase(key);
-  auto* queue = found->queue;
-  if (found->place == Place::kDead) --queue->dead;
-  tasks_.erase(r.sequence);
-  if (--queue->tasks == 0) queues_.erase(queue_key(queue->tenant, queue->command));
-  effects.retired = true;
-  effects.retired_sequence = r.sequence;
+  retire(retire_entry(*found), r.time_ns, effects);
   return effects;
+}
+
+Result<Effects> State::on(const RetireBatchRecord& r) {
+  Effects effects;
+  for (const auto& entry : r.entries) {
+    const auto* found = task(entry.sequence);
+    if (queue_by_id(entry.queue) == nullptr || (found != nullptr && !found->finished()))
+      return fail(Code::kInternal, "a task that is not finished cannot retire");
+  }
+  for (const auto& entry : r.entries) retire(entry, r.time_ns, effects);
+  return effects;
+}
+
+RetireEntry State::retire_entry(const Task& task) const {
+  const auto& info = *task.info;
+  return {.retire_ns = task.retire_ns,
+          .sequence = info.id.sequence,
+          .queue = task.queue->id,
+          .dead = task.place == Place::kDead,
+          .delivery = task.delivery,
+          .key = info.idempotency_key.empty() ? KeyHash{} : key_hash(info.tenant, info.idempotency_key)};
+}
+
+void State::retire(const RetireEntry& entry, std::int64_t now_ns, Effects& effects) {
+  auto* found = task(entry.sequence);
+  if (const auto pending = deliveries_.find(entry.delivery); pending != deliveries_.end()) {
+    if (!pending->second.failed) {
+      // Its webhook is still to be delivered: stay another minute.
+      CHECK(found != nullptr);  // names() asked for it
+      touch(*found);
+      erase(Table::kRetire, retire_key(entry.retire_ns, entry.sequence));
+      found->retire_ns = now_ns + 60LL * 1'000'000'000;
+      put(Table::kRetire, retire_key(found->retire_ns, entry.sequence), encode_retire(retire_entry(*found)));
+      return;
+    }
+    forget_delivery(entry.delivery, pending->second.tenant);
+  }
+  erase(Table::kRetire, retire_key(entry.retire_ns, entry.sequence));
+  erase(Table::kBody, key_of(entry.sequence));
+  erase(Table::kDone, key_of(entry.sequence));
+  if (entry.key != KeyHash{}) erase(Table::kKey, idempotency_row_key(entry.key, entry.sequence));
+  if (found != nullptr) {
+    touch(*found);  // a cut under way still shows it
+    if (found->live_writes > 0) erase(Table::kLive, key_of(entry.sequence));  // it ended after the last cut
+    if (!found->info->idempotency_key.empty())
+      if (const auto key = keys_.find(joined(found->info->tenant, found->info->idempotency_key));
+          key != keys_.end() && key->second == entry.sequence)
+        keys_.erase(key);
+    tasks_.erase(entry.sequence);
+  }
+  auto* queue = queue_by_id(entry.queue);
+  CHECK(queue != nullptr && queue->finished > 0);
+  --queue->finished;
+  if (entry.dead) --queue->dead;
+  mark_changed(*queue);
+  drop_queue_if_unused(*queue);
+  ++effects.retired;
 }
 
 Result<Effects> State::on(const WebhookRecord& r) {
@@ -551,6 +644,7 @@ Result<Effects> State::on(const WebhookRecord& r) {
   auto& delivery = it->second;
   auto* found = task(delivery.sequence);
   CHECK(found != nullptr);  // a task with a pending delivery is not retired
+  touch(*found);
   ++delivery.attempts;
   ++delivery.attempts_total;
   delivery.last_http_status = r.http_status;
@@ -578,6 +672,7 @@ Result<Effects> State::on(const WebhookRecord& r) {
         r.backoff_base_ns > (r.backoff_max_ns >> doublings) ? r.backoff_max_ns : r.backoff_base_ns << doublings;
     delivery.due_ns = r.time_ns + wait;
   }
+  if (r.error != WebhookError::kNone) put_delivery(r.delivery_id);
   effects.task = found;
   effects.delivery = r.delivery_id;
   return effects;
@@ -586,13 +681,14 @@ Result<Effects> State::on(const WebhookRecord& r) {
 Result<Effects> State::on(const ReplayRecord& r) {
   Effects effects;
   const auto it = deliveries_.find(r.delivery_id);
-  if (it == deliveries_.end()) return fail(Code::kNotFound, "not-found");
+  if (it == deliveries_.end() || it->second.tenant != r.tenant) return fail(Code::kNotFound, "not-found");
   auto* found = task(it->second.sequence);
-  if (found == nullptr || found->info->tenant != r.tenant) return fail(Code::kNotFound, "not-found");
+  if (found == nullptr) return fail(Code::kNotFound, "not-found");
   if (!it->second.failed) return fail(Code::kInvalidArgument, "the delivery is still under way");
   it->second.failed = false;
   it->second.attempts = 0;
   it->second.due_ns = r.time_ns;
+  put_delivery(r.delivery_id);
   effects.task = found;
   effects.delivery = r.delivery_id;
   return effects;
@@ -604,6 +700,8 @@ Result<Effects> State::on(const DurableRecord& r) {
     open_.pop_front();
     auto* found = task(open.sequence);
     if (found == nullptr) continue;
+    touch(*found);
+    if (found->open_events > 0) --found->open_events;
     auto* event = found->timeline.find(open.ordinal);
     const auto patch = [&](Event& e) { e.end_ns = std::max(r.durable_ns, e.start_ns); };
     if (event != nullptr) patch(*event);

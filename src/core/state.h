@@ -1,9 +1,11 @@
 // The state of one partition and the one function that changes it.
 //
-// Shape    tasks by sequence; per (tenant, lower-cased command) ten FIFO queues of sequences; ordered sets for what is due
+// Shape    per (tenant, lower-cased command) ten FIFO queues of sequences; what is due, by time; the whole of a task only
+//          while it is leased, has changed since the last image, or is wanted: the rest are rows of the store (rows.h)
 // Time     never reads a clock: `time_ns` comes with each record, so that a replay rebuilds the same state
 // Threads  owned by one partition thread, no locking inside
-// Cost     a record is O(log n) in the tasks that wait for a time, O(1) in everything else
+// Cost     a record is O(log n) in the tasks that wait for a time, O(1) in everything else; memory: 8 bytes for a task
+//          that is ready, 16 for one that is delayed, none for a finished one, about 1 KiB for one in memory
 #pragma once
 
 #include <array>
@@ -20,56 +22,32 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/due_heap.h"
+#include "core/ready_queue.h"
 #include "core/record.h"
 #include "core/task.h"
 
 namespace codeq::core {
 
-// First in, first out over 8-byte numbers; empty ones own no memory.
-class Fifo {
- public:
-  [[nodiscard]] bool empty() const { return head_ == items_.size(); }
-  [[nodiscard]] std::uint64_t front() const { return items_[head_]; }
-  void push_back(std::uint64_t item) { items_.push_back(item); }
-  void push_front(std::uint64_t item) {
-    if (head_ > 0)
-      items_[--head_] = item;
-    else
-      items_.insert(items_.begin(), item);
-  }
-  void pop_back() { items_.pop_back(); }
-  void pop_front() {
-    // Moving the rest down once half is spent keeps a pop O(1) on average and the memory within twice the content.
-    if (++head_ * 2 >= items_.size() && head_ >= 64) {
-      items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(head_));
-      head_ = 0;
-      if (items_.capacity() > 4 * items_.size() + 1024) items_.shrink_to_fit();
-    } else if (head_ == items_.size()) {
-      items_.clear();
-      head_ = 0;
-    }
-  }
-  template <class F>
-  void each(F&& f) const {
-    for (auto i = head_; i < items_.size(); ++i) f(items_[i]);
-  }
-
- private:
-  std::vector<std::uint64_t> items_;
-  std::size_t head_ = 0;
-};
-
 struct Queue {
   std::string tenant;
   std::string command;  // lower case
   std::string label;  // as its first task spelled it; for people
-  std::array<Fifo, kPriorities> ready;
-  std::uint64_t tasks = 0;  // that name this queue, finished ones too; at 0 the queue goes
-  std::uint64_t ready_count = 0, delayed = 0, in_progress = 0, dead = 0;
+  std::uint32_t id = 0;  // names it in rows; never used twice
+  std::array<ReadyQueue, kPriorities> ready;
+  std::uint64_t ready_count = 0, delayed = 0, in_progress = 0;
+  std::uint64_t finished = 0, dead = 0;  // not retired yet; the dead are among the finished
+  bool changed = false;                  // since the last cut
+  std::uint32_t picks = 0;               // claims since the head was last looked after; not part of the state
+
+  [[nodiscard]] std::uint64_t front() const;  // of the highest priority; 0: nothing ready
+  [[nodiscard]] std::uint64_t tasks() const { return ready_count + delayed + in_progress + finished; }  // at 0 it goes
 };
 
 struct Task {
   std::shared_ptr<const TaskInfo> info;
+  std::shared_ptr<const std::string> payload;
+  std::shared_ptr<const TaskResult> result;  // once finished
   Queue* queue = nullptr;  // lives while a task names it
   Status status = Status::kPending;
   Place place = Place::kReady;
@@ -88,7 +66,16 @@ struct Task {
   std::int64_t retire_ns = 0;  // when finished: the end of its retention
   bool has_result = false;
   std::uint64_t delivery = 0;  // its webhook's delivery, 0: none (or delivered)
+  std::uint64_t ready_position = 0;  // number of the record that made it ready: its place in the queue
   Timeline timeline;
+
+  // --- residence in memory; not part of the state ---
+  std::uint32_t live_writes = 0;  // how often its live row was written
+  bool body_written = false;
+  bool in_cut = false;          // encoded for a cut that is not in the store yet
+  std::uint64_t dirty_in = 0;   // the cut that will carry its changes; 0: none since it was encoded
+  std::uint32_t open_events = 0;
+  std::size_t counted_bytes = 0;  // what it counts for while it is clean
 
   [[nodiscard]] bool finished() const { return place == Place::kDone || place == Place::kDead; }
   // What its holder should continue: the attempt once claimed, else the origin.
@@ -97,6 +84,7 @@ struct Task {
 
 struct Delivery {
   std::uint64_t sequence = 0;  // of the task
+  std::string tenant, host;
   SpanId parent;  // submit_result or dead_letter
   bool failed = false;  // gave up; kept until replayed or retired with its task
   std::uint32_t attempts = 0;  // in this round
@@ -112,16 +100,22 @@ struct Effects {
   bool duplicate = false;  // create: `task` was there already; nothing changed
   bool became_ready = false;
   bool finished = false;
-  bool retired = false;  // `retired_sequence` is gone
-  std::uint64_t retired_sequence = 0;
-  std::optional<TaskResult> result;  // to be stored
+  std::uint64_t retired = 0;  // how many tasks are gone
   std::uint64_t delivery = 0;  // created or changed
   std::int64_t delay_seconds = 0;  // nack, expiry
   std::vector<Event> events;  // new ones, those that end with this commit have end_ns == 0
 };
 
+// The changes of a stretch of records as rows: what takes an image of the state at `begin_cut` to the next.
+struct Cut {
+  std::uint64_t records = 0;  // the image reflects the first so many records once the rows are written
+  std::vector<Row> rows;
+  std::vector<std::uint64_t> sequences;  // tasks with rows in it
+};
+
 class State {
  public:
+  // The tasks that `record` names (see `names`) are in memory if they exist at all.
   // Errors: the refusals of the API (kNotFound, kNotOwner, ...); then nothing has changed and nothing is to be logged.
   Result<Effects> apply(const Record& record);
 
@@ -134,24 +128,73 @@ class State {
   // Ids of one tenant's deliveries after `after`, at most `limit`, in order.
   [[nodiscard]] std::vector<std::uint64_t> deliveries_of(const std::string& tenant, std::uint64_t after,
                                                          std::size_t limit) const;
+  // The queue of that command, where a task of it is ready.
+  [[nodiscard]] Queue* ready_queue(std::string_view tenant, std::string_view command) const;
+  // Of all queues of the tenant: the one with the highest priority, then the oldest task. O(queues with ready tasks).
+  [[nodiscard]] Queue* ready_queue_of_any(std::string_view tenant) const;
   // The head of the queue; 0: nothing ready.
   [[nodiscard]] std::uint64_t head(std::string_view tenant, std::string_view command) const;
-  // Of all queues of the tenant: the highest priority, then the oldest task. O(queues with ready tasks).
   [[nodiscard]] std::uint64_t head_of_any(std::string_view tenant) const;
   template <class F>
   void each_queue(F&& f) const {
     for (const auto& [key, queue] : queues_) f(*queue);
   }
-  [[nodiscard]] std::size_t tasks() const { return tasks_.size(); }
+  template <class F>
+  void each_in_memory(F&& f) const {
+    for (const auto& [sequence, task] : tasks_) f(*task);
+  }
+  [[nodiscard]] std::size_t tasks_in_memory() const { return tasks_.size(); }
+  [[nodiscard]] std::uint64_t waiting() const { return ready_ + delayed_.size(); }
   [[nodiscard]] std::uint64_t records() const { return records_; }
   [[nodiscard]] std::int64_t last_time_ns() const { return last_time_ns_; }
   [[nodiscard]] const ClockRecord& clock() const { return clock_; }
 
   // --- what is due: (time, sequence) in order ---
   using Due = std::set<std::pair<std::int64_t, std::uint64_t>>;
-  [[nodiscard]] const Due& delayed() const { return delayed_; }
+  [[nodiscard]] const DueHeap& delayed() const { return delayed_; }
   [[nodiscard]] const Due& leases() const { return leases_; }
-  [[nodiscard]] const Due& retirements() const { return retirements_; }
+
+  // --- which tasks are in memory ---
+  // Tasks of the sequences that applying `record` looks at; none for a create.
+  void names(const Record& record, std::vector<std::uint64_t>& sequences) const;
+  // A task from its rows; `done`: the second one is its row of table done, else of table live.
+  Result<Task*> load(std::uint64_t sequence, std::string_view body, std::string_view rest, bool done);
+  // False: it changed since the image's last write, is leased, or an event of it waits for its commit.
+  bool evict(std::uint64_t sequence);
+  [[nodiscard]] bool evictable(const Task& task) const;
+  [[nodiscard]] bool exists_possibly(std::uint64_t sequence) const { return sequence != 0 && sequence <= last_sequence_; }
+  // The first `count` ready tasks of a queue that are not in memory, in the order of claims.
+  void cold_heads(const Queue& queue, std::size_t count, std::vector<std::uint64_t>& sequences) const;
+  [[nodiscard]] Queue* queue_of(std::string_view tenant, std::string_view command);
+  [[nodiscard]] Queue* queue_by_id(std::uint32_t id);
+  // The task that holds this idempotency key, of those in memory.
+  [[nodiscard]] Task* holder(const std::string& tenant, const std::string& idempotency_key);
+  void hold(const Task& task);  // its key's newest row in the store is this task's
+  [[nodiscard]] std::size_t clean_bytes() const { return clean_bytes_; }  // of tasks that could be evicted
+  [[nodiscard]] std::size_t dirty_bytes() const { return dirty_bytes_; }  // of changes since the last cut, about
+  [[nodiscard]] std::size_t queue_bytes() const { return 9 * ready_ + 16 * delayed_.size(); }
+
+  [[nodiscard]] RetireEntry retire_entry(const Task& task) const;  // of a finished one
+
+  // --- the image ---
+  // Begins to encode what changed since the last cut, as of now. Later changes wait for the next one.
+  void begin_cut();
+  // Encodes up to `tasks` more; true: the cut is whole.
+  bool encode_cut(std::size_t tasks);
+  Cut take_cut();
+  // The cut with this task has been written. After this it may be evicted.
+  void settled(std::uint64_t sequence);
+  [[nodiscard]] bool changed() const { return !dirty_.empty() || !changes_.empty(); }
+  [[nodiscard]] bool cutting() const { return cutting_; }
+  [[nodiscard]] bool has_open_events() const { return !open_.empty(); }
+  // From rows, before any record: the scalars, the queues, then every live row in order of sequence, then deliveries.
+  Result<void> restore_meta(std::string_view value);
+  Result<void> restore_queue(std::string_view key, std::string_view value);
+  Result<void> restore_live(std::uint64_t sequence, const LiveHead& head);
+  Result<void> restore_delivery(std::uint64_t id, std::string_view value);
+  Result<void> restore_end();  // puts the queues in order
+  // Tasks that must be loaded before the first record: leased ones and those with events that wait for their commit.
+  [[nodiscard]] std::vector<std::uint64_t> restore_needs() const;
 
   // Everything that matters, as text with a stable order: equal states, equal digests. For tests.
   [[nodiscard]] std::string digest() const;
@@ -171,11 +214,22 @@ class State {
   Result<Effects> on(const ReplayRecord&);
   Result<Effects> on(const DurableRecord&);
   Result<Effects> on(const ClockRecord&);
+  Result<Effects> on(const RetireBatchRecord&);
 
   Result<Task*> owned(const OwnerFields& owner, std::int64_t now_ns);
   Queue& queue(const std::string& tenant, std::string_view command);
+  void touch(Task& task);  // before any change of it
+  void count_clean(Task& task);
+  void mark_changed(Queue& queue);
+  void encode(Task& task);
+  void put(Table table, std::string key, std::string value);
+  void erase(Table table, std::string key);
+  void put_delivery(std::uint64_t id);
+  void drop_queue_if_unused(Queue& queue);
+  void retire(const RetireEntry& entry, std::int64_t now_ns, Effects& effects);
   void note(Task& task, Event event, Effects& effects);
   void end_lease(Task& task);
+  void count_ready(Queue& queue);
   void make_ready(Task& task, std::int64_t now_ns, WaitCause cause, Effects& effects);
   void put_back(Task& task, std::int64_t now_ns, std::int64_t delay_ns, WaitCause cause, Effects& effects);
   // Nack and expiry: back with a delay, or dead.
@@ -193,15 +247,16 @@ class State {
   std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;  // key: tenant, 0x00, lower-cased command
   std::unordered_map<std::string, std::set<Queue*>>
       ready_of_;  // tenant -> its queues with ready tasks (unordered use only)
-  struct Key {
-    std::uint64_t sequence = 0, hash = 0, hash_high = 0;
-    std::int64_t expires_ns = 0;
-  };
-  std::unordered_map<std::string, Key> keys_;  // key: tenant, 0x00, idempotency key
+  std::unordered_map<std::uint32_t, Queue*> queues_by_id_;
+  std::unordered_map<std::string, std::uint64_t>
+      keys_;  // key: tenant, 0x00, idempotency key; value: the sequence of the task that holds it; of tasks in memory
   std::map<std::uint64_t, Delivery> deliveries_;
   std::unordered_map<std::string, std::set<std::uint64_t>> deliveries_of_;  // by tenant
   void forget_delivery(std::uint64_t id, const std::string& tenant);
-  Due delayed_, leases_, retirements_;
+  DueHeap delayed_;
+  Due leases_;
+  std::uint64_t ready_ = 0;  // in all queues
+  std::uint32_t last_queue_id_ = 0;
   struct Open {
     std::uint64_t record, sequence;
     std::uint32_t ordinal;
@@ -209,6 +264,26 @@ class State {
     SpanId span;
   };
   std::deque<Open> open_;  // events that end with their commit
+
+  // --- the image; not part of the state ---
+  [[nodiscard]] std::string encode_meta() const;
+  std::uint64_t cut_number_ = 1;          // of the cut that today's changes will be in
+  std::vector<std::uint64_t> dirty_;      // tasks changed since begin_cut
+  std::vector<Row> changes_;              // rows of other tables since begin_cut
+  bool cutting_ = false;
+  std::vector<std::uint64_t> to_encode_;  // tasks of the cut under way; those at [encoded_, end) are still to come
+  std::size_t encoded_ = 0;
+  Cut cut_;
+  std::size_t clean_bytes_ = 0, dirty_bytes_ = 0;
+  std::vector<std::uint32_t> changed_queues_;
+  bool restoring_ = false;
+  struct Line {  // of one ready queue: where its tasks stand, as far as they were restored
+    ReadyQueue* queue = nullptr;
+    std::vector<std::uint64_t> positions;
+    bool in_order = true;
+  };
+  std::unordered_map<ReadyQueue*, Line> restored_;
+  std::vector<std::uint64_t> restored_leases_;
 };
 
 std::string queue_key(std::string_view tenant, std::string_view command);  // lower-cases the command (ASCII)

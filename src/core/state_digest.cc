@@ -7,13 +7,13 @@
 namespace codeq::core {
 namespace {
 
-void put(Writer& io, const SpanContext& c) {
+void add(Writer& io, const SpanContext& c) {
   io(c.trace_id.bytes);
   io(c.span_id.bytes);
   io(c.flags);
 }
 
-void put(Writer& io, const Event& e) {
+void add(Writer& io, const Event& e) {
   io(e.kind);
   io(e.detail);
   io(e.attempt);
@@ -21,13 +21,13 @@ void put(Writer& io, const Event& e) {
   io(e.end_ns);
   io(e.span.bytes);
   io(e.parent.bytes);
-  put(io, e.request);
+  add(io, e.request);
   io(e.previous_claim.bytes);
   io(e.value);
   io(e.worker);
 }
 
-void put(Writer& io, const TaskInfo& i) {
+void add(Writer& io, const TaskInfo& i) {
   io(i.id_text);
   io(i.tenant);
   io(i.command);
@@ -37,16 +37,20 @@ void put(Writer& io, const TaskInfo& i) {
   io(i.priority);
   io(i.max_attempts);
   io(i.created_ns);
-  put(io, i.trace.span);
+  add(io, i.trace.span);
   io(i.trace.tracestate);
   io(i.trace.baggage);
   io(i.create_span.bytes);
   io(i.create_parent.bytes);
   io(i.traced);
+  io(i.content_hash);
+  io(i.content_hash_high);
+  io(i.key_expires_ns);
   io(i.timeline_trace_id.bytes);
 }
 
-void put(Writer& io, const State::Due& due) {
+template <class Due>
+void put_due(Writer& io, const Due& due) {
   io(std::uint64_t{due.size()});
   for (const auto& [time, sequence] : due) {
     io(time);
@@ -75,7 +79,7 @@ std::string State::digest() const {
   io(clock_.boot_id);
   for (const auto sequence : sorted_keys(tasks_)) {
     const auto& t = *tasks_.at(sequence);
-    put(io, *t.info);
+    add(io, *t.info);
     io(t.status);
     io(t.place);
     io(t.attempts);
@@ -93,7 +97,10 @@ std::string State::digest() const {
     io(t.retire_ns);
     io(t.has_result);
     io(t.delivery);
-    t.timeline.each([&](const Event& e) { put(io, e); });
+    io(t.finished() ? std::uint64_t{0} : t.ready_position);
+    io(t.payload);
+    io(t.result ? encode_result(*t.result) : std::string());
+    t.timeline.each([&](const Event& e) { add(io, e); });
     io(t.timeline.dropped());
   }
   for (const auto& key : sorted_keys(queues_)) {
@@ -103,7 +110,8 @@ std::string State::digest() const {
     io(q.delayed);
     io(q.in_progress);
     io(q.dead);
-    io(q.tasks);
+    io(q.finished);
+    io(q.id);
     for (const auto& level : q.ready) {
       io(std::uint64_t{0});
       level.each([&](std::uint64_t s) { io(s); });
@@ -113,17 +121,11 @@ std::string State::digest() const {
     io(key);
     io(std::uint64_t{ready_of_.at(key).size()});
   }
-  for (const auto& key : sorted_keys(keys_)) {
-    const auto& k = keys_.at(key);
-    io(key);
-    io(k.sequence);
-    io(k.hash);
-    io(k.hash_high);
-    io(k.expires_ns);
-  }
   for (const auto& [id, d] : deliveries_) {
     io(id);
     io(d.sequence);
+    io(d.tenant);
+    io(d.host);
     io(d.parent.bytes);
     io(d.failed);
     io(d.attempts);
@@ -132,9 +134,8 @@ std::string State::digest() const {
     io(d.last_http_status);
     io(d.last_error);
   }
-  put(io, delayed_);
-  put(io, leases_);
-  put(io, retirements_);
+  put_due(io, delayed_.sorted());
+  put_due(io, leases_);
   for (const auto& open : open_) {
     io(open.record);
     io(open.sequence);

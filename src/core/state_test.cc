@@ -1,107 +1,11 @@
 #include "core/state.h"
 
-#include <gtest/gtest.h>
-
 #include <cstdlib>
 
-#include "base/rng.h"
+#include "core/test_world.h"
 
 namespace codeq::core {
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
-constexpr std::int64_t kStart = 1'700'000'000 * kSecond;
-const std::string kTenant = "acme";
-const std::string kAlice = "alice";
-const std::string kBob = "bob";
-
-SpanId span(std::uint64_t n) {
-  SpanId id;
-  for (std::size_t i = 0; i < 8; ++i) id.bytes[7 - i] = static_cast<std::uint8_t>(n >> (8 * i));
-  return id;
-}
-
-// A state with a clock in the hand and short words for what people do to it.
-struct World {
-  State state;
-  std::int64_t now = kStart;
-  std::uint64_t draws = 0;
-  RetryPolicy retry{.kind = RetryKind::kFixed, .base_seconds = 5, .max_seconds = 900};
-
-  Result<Effects> create(CreateRecord r) {
-    r.time_ns = now;
-    r.received_ns = now - 1'000'000;
-    r.id_random = 7;
-    if (r.tenant.empty()) r.tenant = kTenant;
-    if (r.command.empty()) r.command = "RENDER";
-    r.payload = std::make_shared<const std::string>("{}");
-    r.create_span = span(++draws);
-    r.timeline_trace_id.bytes[0] = 1;
-    r.trace.span = {.trace_id = r.timeline_trace_id, .span_id = r.create_span, .flags = 3};
-    r.traced = true;
-    return state.apply(r);
-  }
-  Result<Effects> claim(const std::string& worker, std::int64_t seconds = 30) {
-    const auto sequence = state.head(kTenant, "render");
-    return state.apply(ClaimRecord{.time_ns = now,
-                                   .sequence = sequence,
-                                   .worker = std::make_shared<const std::string>(worker),
-                                   .lease_ns = seconds * kSecond,
-                                   .lease_token = ++draws,
-                                   .queued_span = span(++draws),
-                                   .claim_span = span(++draws),
-                                   .request = {}});
-  }
-  OwnerFields by(const std::string& worker, const Task& task, std::uint64_t token = 0) {
-    return {.sequence = task.info->id.sequence,
-            .id_random = task.info->id.random,
-            .tenant = task.info->tenant,
-            .worker = worker,
-            .lease_token = token,
-            .received_ns = now,
-            .span = span(++draws),
-            .run_span = span(++draws),
-            .request = {}};
-  }
-  ReturnRules rules() {
-    return {.retry = retry,
-            .draw = ++draws,
-            .count_twice = false,
-            .dead_letter_span = span(++draws),
-            .delivery_id = ++draws,
-            .retention_ns = 24LL * 3600 * kSecond};
-  }
-  Result<Effects> nack(const std::string& worker, const Task& task, std::int64_t seconds,
-                       std::string reason = "broken") {
-    return state.apply(NackRecord{.time_ns = now,
-                                  .owner = by(worker, task),
-                                  .delay_seconds = seconds,
-                                  .reason = std::move(reason),
-                                  .rules = rules()});
-  }
-  Result<Effects> submit(const std::string& worker, const Task& task, std::uint64_t token = 0) {
-    SubmitRecord r{.time_ns = now,
-                   .owner = by(worker, task, token),
-                   .status = Status::kCompleted,
-                   .has_result = true,
-                   .result = {},
-                   .delivery_id = ++draws,
-                   .retention_ns = 24LL * 3600 * kSecond};
-    r.result.result_json = "{}";
-    return state.apply(r);
-  }
-  Result<Effects> expire(const Task& task) {
-    return state.apply(
-        ExpireRecord{.time_ns = now, .sequence = task.info->id.sequence, .span = span(++draws), .rules = rules()});
-  }
-};
-
-const Task& must(const Result<Effects>& effects) {
-  EXPECT_TRUE(effects.has_value()) << (effects ? "" : effects.error().message);
-  return *effects->task;
-}
-
-Code code_of(const Result<Effects>& effects) { return effects ? Code::kInternal : effects.error().code; }
 
 TEST(State, PrioritiesGoFirstAndEachIsFirstInFirstOut) {
   World w;
@@ -170,7 +74,7 @@ TEST(State, EachDeliveryIsOneAttemptAndTheLastOneEndsInTheDeadLetterQueue_Q9_G30
       must(w.state.apply(PromoteRecord{.time_ns = w.now, .sequence = 1, .span = span(++w.draws)}));
     } else {
       EXPECT_TRUE(effects->finished);
-      EXPECT_EQ(effects->result->error, "broken");
+      EXPECT_EQ(effects->task->result->error, "broken");
       EXPECT_EQ(effects->task->place, Place::kDead);
     }
   }
@@ -187,7 +91,7 @@ TEST(State, TheReferencesCountingCanBeSwitchedOn_G30) {
         NackRecord{.time_ns = w.now, .owner = w.by(kAlice, task), .delay_seconds = 1, .reason = "", .rules = rules});
     ASSERT_TRUE(done);
     EXPECT_EQ(done->finished, delivery == 2);  // ceil(3 / 2) deliveries
-    if (delivery == 2) EXPECT_EQ(done->result->error, "MAX_ATTEMPTS");
+    if (delivery == 2) EXPECT_EQ(done->task->result->error, "MAX_ATTEMPTS");
     w.now += kSecond;
     if (delivery == 1) must(w.state.apply(PromoteRecord{.time_ns = w.now, .sequence = 1, .span = span(++w.draws)}));
   }
@@ -218,7 +122,7 @@ TEST(State, RetentionCountsFromTheEndAndAKeyOutlivesIt_Q18_G6) {
   EXPECT_FALSE(w.create({.idempotency_key = "k", .content_hash = 9})->duplicate);
   ASSERT_TRUE(w.state.apply(RetireRecord{.time_ns = w.now, .sequence = id.sequence}));
   EXPECT_TRUE(w.create({.idempotency_key = "k", .content_hash = 9})->duplicate);  // the new task's key stayed
-  EXPECT_EQ(w.state.tasks(), 1U);
+  EXPECT_EQ(w.state.tasks_in_memory(), 1U);
 }
 
 TEST(State, AnUndeliveredClaimCostsNoAttemptAndKeepsItsTurn_G29) {
@@ -229,6 +133,20 @@ TEST(State, AnUndeliveredClaimCostsNoAttemptAndKeepsItsTurn_G29) {
       .time_ns = w.now, .sequence = 1, .lease_token = task.lease_token, .run_span = span(++w.draws)}));
   EXPECT_EQ(task.attempts, 0U);
   EXPECT_EQ(w.state.head(kTenant, "RENDER"), 1U);
+}
+
+TEST(State, UndeliveredClaimsStandInTheirOldOrderWhateverTheOrderOfTheirReturn_G29) {
+  World w;
+  for (int i = 0; i < 3; ++i) must(w.create({}));
+  const auto one = must(w.claim(kAlice)).lease_token;
+  const auto two = must(w.claim(kBob)).lease_token;
+  const auto give_back = [&](std::uint64_t sequence, std::uint64_t token) {
+    must(w.state.apply(
+        UndeliveredRecord{.time_ns = w.now, .sequence = sequence, .lease_token = token, .run_span = span(++w.draws)}));
+  };
+  give_back(1, one);
+  give_back(2, two);
+  for (const std::uint64_t expected : {1U, 2U, 3U}) EXPECT_EQ(must(w.claim(kBob)).info->id.sequence, expected);
 }
 
 TEST(State, ReturnedTasksJoinAtTheTail) {
@@ -290,112 +208,6 @@ TEST(State, AnyCommandMeansTheHighestPriorityThenTheOldest_G32) {
   must(w.create({.command = "c", .priority = 5}));
   EXPECT_EQ(w.state.head_of_any(kTenant), 2U);
   EXPECT_EQ(w.state.head_of_any("other"), 0U);
-}
-
-// A random history: whatever happened live happens again from the log's bytes, from every prefix.
-std::vector<std::pair<std::string, std::string>> random_history(std::uint64_t seed, int steps) {
-  SeededRng rng(seed);
-  World w;
-  std::vector<std::pair<std::string, std::string>> history;  // record bytes, digest after it
-  const auto log = [&](const Record& record) {
-    const auto effects = w.state.apply(record);
-    if (!effects || effects->duplicate) return;
-    std::string bytes;
-    append_record(record, bytes);
-    history.emplace_back(std::move(bytes), w.state.digest());
-  };
-  for (int step = 0; step < steps; ++step) {
-    w.now += static_cast<std::int64_t>(rng.next() % (3 * static_cast<std::uint64_t>(kSecond)));
-    const auto pick = [&](std::uint64_t n) { return rng.next() % n; };
-    auto* task = w.state.task(1 + pick(20));
-    const auto worker = pick(2) == 0 ? kAlice : kBob;
-    switch (pick(10)) {
-      case 0:
-      case 1: {
-        CreateRecord r{.time_ns = w.now,
-                       .received_ns = w.now,
-                       .visible_ns = pick(3) == 0 ? w.now + 2 * kSecond : 0,
-                       .key_ttl_ns = kSecond,
-                       .id_random = 7,
-                       .tenant = kTenant,
-                       .command = pick(2) == 0 ? "render" : "Encode",
-                       .webhook = pick(2) == 0 ? "http://h/x" : "",
-                       .idempotency_key = pick(3) == 0 ? "key" + std::to_string(pick(5)) : "",
-                       .payload = std::make_shared<const std::string>("1"),
-                       .content_hash = pick(2),
-                       .priority = static_cast<int>(pick(10)),
-                       .max_attempts = static_cast<std::uint32_t>(1 + pick(3))};
-        log(r);
-        break;
-      }
-      case 2:
-      case 3:
-        log(ClaimRecord{.time_ns = w.now,
-                        .sequence = w.state.head_of_any(kTenant),
-                        .worker = std::make_shared<const std::string>(worker),
-                        .lease_ns = static_cast<std::int64_t>(pick(10)) * kSecond,
-                        .lease_token = rng.next() | 1U,
-                        .queued_span = span(rng.next()),
-                        .claim_span = span(rng.next()),
-                        .request = {}});
-        break;
-      case 4:
-        if (task != nullptr)
-          log(HeartbeatRecord{.time_ns = w.now, .owner = w.by(worker, *task), .extend_ns = 5 * kSecond});
-        break;
-      case 5:
-        if (task != nullptr) log(AbandonRecord{.time_ns = w.now, .owner = w.by(worker, *task)});
-        break;
-      case 6:
-        if (task != nullptr)
-          log(NackRecord{.time_ns = w.now,
-                         .owner = w.by(worker, *task),
-                         .delay_seconds = static_cast<std::int64_t>(pick(3)),
-                         .reason = "",
-                         .rules = w.rules()});
-        break;
-      case 7:
-        if (task != nullptr) {
-          SubmitRecord r{.time_ns = w.now,
-                         .owner = w.by(worker, *task),
-                         .status = Status::kCompleted,
-                         .has_result = true,
-                         .result = {},
-                         .delivery_id = rng.next() >> 1,
-                         .retention_ns = static_cast<std::int64_t>(pick(30)) * 3600 * kSecond};
-          r.result.result_json = R"({"n":1})";
-          r.result.artifacts = {{"a", "b"}};
-          log(r);
-        }
-        break;
-      case 8:
-        log(DurableRecord{.time_ns = w.now, .upto = w.state.records(), .durable_ns = w.now});
-        if (!w.state.deliveries().empty())
-          log(WebhookRecord{.time_ns = w.now,
-                            .delivery_id = w.state.deliveries().begin()->first,
-                            .start_ns = w.now,
-                            .end_ns = w.now,
-                            .http_status = 500,
-                            .error = pick(2) == 0 ? WebhookError::kStatus : WebhookError::kNone,
-                            .span = span(rng.next()),
-                            .attempts_max = 2,
-                            .backoff_base_ns = kSecond,
-                            .backoff_max_ns = kSecond});
-        break;
-      default:
-        while (!w.state.leases().empty() && w.state.leases().begin()->first <= w.now)
-          log(ExpireRecord{.time_ns = w.now,
-                           .sequence = w.state.leases().begin()->second,
-                           .span = span(rng.next()),
-                           .rules = w.rules()});
-        while (!w.state.delayed().empty() && w.state.delayed().begin()->first <= w.now)
-          log(PromoteRecord{.time_ns = w.now, .sequence = w.state.delayed().begin()->second, .span = span(rng.next())});
-        if (pick(10) == 0) w.now += 25LL * 3600 * kSecond;
-        while (!w.state.retirements().empty() && w.state.retirements().begin()->first <= w.now)
-          log(RetireRecord{.time_ns = w.now, .sequence = w.state.retirements().begin()->second});
-    }
-  }
-  return history;
 }
 
 TEST(State, ARandomHistoryReplaysToTheSameStateFromEveryPrefix) {

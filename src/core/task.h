@@ -27,6 +27,8 @@ struct TaskInfo {
   std::string webhook;          // empty: none
   std::string webhook_host;     // host[:port] of it, what a span may show
   std::string idempotency_key;  // empty: none
+  std::uint64_t content_hash = 0, content_hash_high = 0;  // of what was created under the key
+  std::int64_t key_expires_ns = 0;                         // the key lives at least until then
   int priority = 0;
   std::uint32_t max_attempts = 5;
   std::int64_t created_ns = 0;

@@ -1,5 +1,7 @@
 #include "core/timeline.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -37,6 +39,19 @@ std::vector<Event> Timeline::events() const {
   kept.reserve(first_.size() + last_.size());
   each([&kept](const Event& event) { kept.push_back(event); });
   return kept;
+}
+
+bool Timeline::restore(std::vector<Event> events, std::uint32_t dropped) {
+  if (events.size() > kEventsPerTask || (dropped > 0 && events.size() != kEventsPerTask)) return false;
+  if (dropped > UINT32_MAX - kEventsPerTask) return false;
+  added_ = static_cast<std::uint32_t>(events.size()) + dropped;
+  const auto half = static_cast<std::ptrdiff_t>(std::min(events.size(), kHalf));
+  first_.assign(std::make_move_iterator(events.begin()), std::make_move_iterator(events.begin() + half));
+  last_.clear();
+  last_.resize(events.size() - first_.size());
+  const auto oldest = last_.size() < kHalf ? 0 : added_ % kHalf;
+  for (std::size_t i = 0; i < last_.size(); ++i) last_[(oldest + i) % kHalf] = std::move(events[kHalf + i]);
+  return true;
 }
 
 std::uint32_t Timeline::dropped() const { return added_ - static_cast<std::uint32_t>(first_.size() + last_.size()); }

@@ -60,6 +60,9 @@ class Timeline {
   Event* find(std::uint32_t ordinal);
   [[nodiscard]] std::vector<Event> events() const;  // kept ones, in order
   [[nodiscard]] std::uint32_t dropped() const;
+  // The timeline of which `events()` and `dropped()` said these. False: there is none.
+  bool restore(std::vector<Event> events, std::uint32_t dropped);
+  [[nodiscard]] std::size_t kept() const { return first_.size() + last_.size(); }
   template <class F>
   void each(F&& f) const {
     for (const auto& event : first_) f(event);

@@ -147,6 +147,9 @@ class Broker {
   virtual void list_deliveries(Caller, std::uint64_t after, std::size_t limit, Done<std::vector<DeliverySnapshot>>) = 0;
   virtual void replay_delivery(Caller, std::uint64_t id, Done<DeliverySnapshot>) = 0;  // kNotFound
 
+  // Finished tasks of the tenant whose retention ends at or before `before_ns` go now; how many went, at most `limit`.
+  virtual void cleanup(Caller, std::int64_t before_ns, std::size_t limit, Done<std::size_t> done) = 0;
+
   virtual void queue_depths(Done<std::vector<QueueDepth>>) = 0;  // over all tenants, for the metrics
 
   // Record time: what every span and timestamp of the broker is measured in.

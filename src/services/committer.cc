@@ -16,15 +16,23 @@ void Group::append(Group&& next) {
   spans.insert(spans.end(), std::make_move_iterator(next.spans.begin()), std::make_move_iterator(next.spans.end()));
 }
 
-Committer::Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, OnFailure on_failure)
-    : log_(log), clock_(clock), tracer_(tracer), on_failure_(std::move(on_failure)), thread_([this] { run(); }) {}
+Committer::Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, OnFailure on_failure,
+                     OnCommitted on_committed, bool threaded)
+    : log_(log),
+      clock_(clock),
+      tracer_(tracer),
+      on_failure_(std::move(on_failure)),
+      on_committed_(std::move(on_committed)),
+      threaded_(threaded) {
+  if (threaded_) thread_ = std::jthread([this] { run(); });
+}
 
 Committer::~Committer() { stop(); }
 
 void Committer::offer(Group&& group) {
   std::unique_lock lock(mutex_);
   taken_.wait(lock, [&] {
-    return slot_.empty() ||
+    return slot_.empty() || !threaded_ || failed_ ||
            (slot_.records.size() + group.records.size() <= kSlotBytesMax && slot_.answers.size() < kSlotAnswersMax);
   });
   if (slot_.empty())
@@ -37,7 +45,7 @@ void Committer::offer(Group&& group) {
 
 bool Committer::idle() {
   const std::scoped_lock lock(mutex_);
-  return !writing_ && slot_.empty();
+  return !writing_ && slot_.empty() && !failed_;
 }
 
 std::vector<Durable> Committer::take_durable() {
@@ -52,6 +60,8 @@ void Committer::stop() {
   }
   offered_.notify_one();
   if (thread_.joinable()) thread_.join();
+  while (step()) {
+  }
 }
 
 CommitStats Committer::stats() {
@@ -59,40 +69,64 @@ CommitStats Committer::stats() {
   return stats_;
 }
 
-void Committer::run() {
+bool Committer::step() {
   Group group;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (slot_.empty() || failed_) return false;
+    group = std::exchange(slot_, {});
+    writing_ = true;
+  }
+  taken_.notify_one();
+  write(std::move(group));
+  const std::scoped_lock lock(mutex_);
+  writing_ = false;
+  return !failed_;
+}
+
+void Committer::run() {
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      writing_ = false;
       offered_.wait(lock, [&] { return stopping_ || !slot_.empty(); });
       if (slot_.empty()) return;
-      group = std::exchange(slot_, {});
-      writing_ = true;
     }
-    taken_.notify_one();
-    auto durable_ns = clock_.now_ns();
-    if (!group.records.empty()) {
-      if (auto appended = log_.append(group.records); !appended) return on_failure_(appended.error());
-      durable_ns = clock_.now_ns();  // one reading for the timeline and the exported spans, so that they agree
+    if (!step()) return;
+  }
+}
+
+void Committer::write(Group group) {
+  auto durable_ns = clock_.now_ns();
+  if (!group.records.empty()) {
+    const auto appended = log_.append(group.records);
+    if (!appended) {
+      {
+        const std::scoped_lock lock(mutex_);
+        failed_ = true;
+      }
+      taken_.notify_all();
+      return on_failure_(appended.error());
+    }
+    durable_ns = clock_.now_ns();  // one reading for the timeline and the exported spans, so that they agree
+    {
       const std::scoped_lock lock(mutex_);
       durable_.push_back({.upto = group.upto, .time_ns = durable_ns});
       ++stats_.groups;
       stats_.bytes += group.records.size();
     }
-    for (auto& answer : group.answers) answer();
-    observe::Span span;
-    for (auto& draft : group.spans) {
-      if (draft.replay) {
-        to_replay_span(*draft.info, draft.context, draft.event.parent, draft.tracestate, draft.event.start_ns,
-                       durable_ns, span);
-      } else {
-        to_span(*draft.info, draft.event, span);
-        if (span.end_ns == 0) span.end_ns = std::max(durable_ns, span.start_ns);
-      }
-      tracer_.record(span);
+    on_committed_(group.upto, *appended, group.records.size());
+  }
+  for (auto& answer : group.answers) answer();
+  observe::Span span;
+  for (auto& draft : group.spans) {
+    if (draft.replay) {
+      to_replay_span(*draft.info, draft.context, draft.event.parent, draft.tracestate, draft.event.start_ns, durable_ns,
+                     span);
+    } else {
+      to_span(*draft.info, draft.event, span);
+      if (span.end_ns == 0) span.end_ns = std::max(durable_ns, span.start_ns);
     }
-    group = {};
+    tracer_.record(span);
   }
 }
 

@@ -53,7 +53,11 @@ struct CommitStats {
 class Committer {
  public:
   using OnFailure = std::function<void(const Error&)>;
-  Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, OnFailure on_failure);
+  // Records up to `upto` are the log's group `group` of `bytes`; called before any answer of that group leaves.
+  using OnCommitted = std::function<void(std::uint64_t upto, std::uint64_t group, std::uint64_t bytes)>;
+  // Not `threaded`: `step` does the work (simulation).
+  Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, OnFailure on_failure,
+            OnCommitted on_committed, bool threaded);
   ~Committer();
 
   // Waits only while more than kSlotBytesMax are ahead of it.
@@ -62,6 +66,8 @@ class Committer {
   [[nodiscard]] bool idle();
   // What became durable since the last call; known here before any answer of that group leaves.
   std::vector<Durable> take_durable();
+  // Writes what was offered, if anything was; false: nothing was.
+  bool step();
   // Writes what was offered, then ends. No offer may follow.
   void stop();
   [[nodiscard]] CommitStats stats();
@@ -70,16 +76,20 @@ class Committer {
   static constexpr std::size_t kSlotBytesMax = std::size_t{16} << 20;
   static constexpr std::size_t kSlotAnswersMax = 50'000;
   void run();
+  void write(Group group);
 
   log::Log& log_;
   const RecordClock& clock_;
   observe::Tracer& tracer_;
   OnFailure on_failure_;
+  OnCommitted on_committed_;
+  const bool threaded_;
   std::mutex mutex_;
   std::condition_variable offered_, taken_;
   Group slot_;
   bool writing_ = false;
   bool stopping_ = false;
+  bool failed_ = false;  // an append was: nothing is written or answered any more
   std::vector<Durable> durable_;
   CommitStats stats_;
   std::jthread thread_;  // last: joined before anything it uses goes away

@@ -1,6 +1,7 @@
 #include "services/partition.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "services/task_spans.h"
@@ -12,19 +13,6 @@ constexpr std::size_t kTimersPerRound = 512;
 constexpr std::size_t kCommandsPerRound = 1024;
 constexpr std::size_t kBytesPerRound = std::size_t{8} << 20;  // so that no group comes near the log's bound
 
-std::vector<storage::Write> writes_of(const core::Record& record, const core::Effects& effects) {
-  std::vector<storage::Write> writes;
-  if (const auto* create = std::get_if<core::CreateRecord>(&record))
-    writes.push_back({storage::Family::kPayload, effects.task->info->id.sequence, create->payload});
-  if (effects.result)
-    writes.push_back({storage::Family::kResult, effects.task->info->id.sequence,
-                      std::make_shared<const std::string>(core::encode_result(*effects.result))});
-  if (effects.retired)
-    for (const auto family : {storage::Family::kPayload, storage::Family::kResult})
-      writes.push_back({family, effects.retired_sequence, nullptr});
-  return writes;
-}
-
 }  // namespace
 
 Partition::Partition(PartitionOptions options, Deps deps)
@@ -32,44 +20,7 @@ Partition::Partition(PartitionOptions options, Deps deps)
 
 Partition::~Partition() { stop(); }
 
-// ---------------------------------------------------------------- start and stop
-
-Result<RecoveryReport> Partition::start() {
-  CODEQ_TRY_VOID(replay());
-  time_.start(state_.clock(), state_.last_time_ns());
-  stamp_ns_ = time_.stamp();
-  committer_ = std::make_unique<Committer>(deps_.log, time_, deps_.tracer, deps_.on_log_failure);
-  // What the last groups made durable was not noted any more: their spans end with the last record we know of.
-  if (state_.records() > 0) {
-    const core::DurableRecord durable{
-        .time_ns = stamp_ns_, .upto = state_.records(), .durable_ns = state_.last_time_ns()};
-    if (auto noted = apply(durable, true); !noted) return std::unexpected<Error>(noted.error());
-  }
-  for (const auto& [id, delivery] : state_.deliveries()) {
-    last_delivery_ = std::max(last_delivery_, id);
-    if (!delivery.failed) outbox_.schedule(id, state_.task(delivery.sequence)->info->webhook_host, delivery.due_ns);
-  }
-  disk_low_ = deps_.disk_low && deps_.disk_low();
-  started_ = true;
-  thread_ = std::jthread([this] { run(); });
-  return report_;
-}
-
-Result<void> Partition::replay() {
-  return deps_.log.replay([this](std::uint64_t number, std::string_view bytes) -> Result<void> {
-    CODEQ_TRY(const auto records, core::decode_group(bytes));
-    for (const auto& record : records) {
-      if (auto effects = apply(record, false); !effects || effects->duplicate)
-        return fail(Code::kCorrupt, "group " + std::to_string(number) +
-                                        " of the log holds a record that does not fit: " +
-                                        (effects ? "a replay of a create" : effects.error().message));
-    }
-    ++report_.groups;
-    report_.records += records.size();
-    report_.tasks = state_.tasks();
-    return {};
-  });
-}
+// ---------------------------------------------------------------- stop
 
 void Partition::begin_drain() {
   Error refusal;
@@ -93,8 +44,21 @@ void Partition::stop() {
     stopping_ = true;
   }
   wake_.notify_one();
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable())
+    thread_.join();
+  else if (started_ && !std::exchange(saved_, true))
+    drive_to_end();
+  if (reader_) reader_->stop();
   if (committer_) committer_->stop();
+  if (image_) image_->finish();
+}
+
+void Partition::hand_back(Command command) {
+  {
+    const std::scoped_lock lock(mutex_);
+    returned_.push_back(std::move(command));
+  }
+  wake_.notify_one();
 }
 
 bool Partition::enqueue(Kind kind, std::size_t bytes, Command&& command, Error& refusal) {
@@ -122,14 +86,37 @@ bool Partition::enqueue(Kind kind, std::size_t bytes, Command&& command, Error& 
 
 // ---------------------------------------------------------------- one round
 
+bool Partition::take(std::vector<Queued>& commands, std::vector<Command>& returned) {
+  commands.clear();
+  returned.clear();
+  returned.swap(returned_);
+  if (inbox_.size() <= kCommandsPerRound && inbox_bytes_ <= kBytesPerRound) {
+    commands.swap(inbox_);
+    inbox_bytes_ = 0;
+  } else {
+    std::size_t bytes = 0;
+    auto end = inbox_.begin();
+    while (end != inbox_.end() && bytes < kBytesPerRound &&
+           end - inbox_.begin() < static_cast<std::ptrdiff_t>(kCommandsPerRound))
+      bytes += (end++)->bytes;
+    commands.assign(std::make_move_iterator(inbox_.begin()), std::make_move_iterator(end));
+    inbox_.erase(inbox_.begin(), end);
+    inbox_bytes_ -= bytes;
+  }
+  return stopping_ && inbox_.empty();
+}
+
 void Partition::run() {
   std::vector<Queued> commands;
+  std::vector<Command> returned;
   bool more = true;  // timers may be due at once
   while (true) {
     bool stopping = false;
     {
       std::unique_lock lock(mutex_);
-      const auto ready = [&] { return stopping_ || !inbox_.empty(); };
+      const auto ready = [&] {
+        return !inbox_.empty() || !returned_.empty() || (stopping_ && reads_under_way_ == 0);
+      };
       if (!more && !ready()) {
         // Manual clocks do not move while we wait; a command or stop wakes us then.
         if (const auto at = next_wake_steady_ns()) {
@@ -139,47 +126,60 @@ void Partition::run() {
           wake_.wait(lock, ready);
         }
       }
-      commands.clear();
-      if (inbox_.size() <= kCommandsPerRound && inbox_bytes_ <= kBytesPerRound) {
-        commands.swap(inbox_);
-        inbox_bytes_ = 0;
-      } else {
-        std::size_t bytes = 0;
-        auto end = inbox_.begin();
-        while (end != inbox_.end() && bytes < kBytesPerRound &&
-               end - inbox_.begin() < static_cast<std::ptrdiff_t>(kCommandsPerRound))
-          bytes += (end++)->bytes;
-        commands.assign(std::make_move_iterator(inbox_.begin()), std::make_move_iterator(end));
-        inbox_.erase(inbox_.begin(), end);
-        inbox_bytes_ -= bytes;
-      }
-      stopping = stopping_ && inbox_.empty();
+      stopping = take(commands, returned);
     }
-    stamp_ns_ = time_.stamp();
-    if (deps_.disk_low && stamp_ns_ - disk_checked_ns_ > kNanosPerSecond) {
-      disk_checked_ns_ = stamp_ns_;
-      disk_low_ = deps_.disk_low();
-    }
-    note_durable();
-    run_timers();
-    for (auto& command : commands) command.run();
-    serve_parked();
-    expire_parked();
-    start_deliveries();
-    if (stopping) must_commit_ = must_commit_ || !group_.records.empty();
-    flush();
-    if (stopping) return;
-    const auto now = time_.now_ns();
-    const auto due = [&](const core::State::Due& set) { return !set.empty() && set.begin()->first <= now; };
-    more = due(state_.leases()) || due(state_.delayed()) || due(state_.retirements());
+    more = round(commands, returned);
+    if (stopping && reads_under_way_ == 0) break;
   }
+  save_last();
+}
+
+bool Partition::step() {
+  std::vector<Queued> commands;
+  std::vector<Command> returned;
+  const auto at = next_wake_steady_ns();
+  {
+    const std::scoped_lock lock(mutex_);
+    take(commands, returned);
+  }
+  const bool due = at && *at <= deps_.clock.steady_ns();
+  const bool had = std::exchange(more_, false) || due || !commands.empty() || !returned.empty();
+  more_ = round(commands, returned);
+  return had;
+}
+
+// Whether there is more to do at once.
+bool Partition::round(std::vector<Queued>& commands, std::vector<Command>& returned) {
+  stamp_ns_ = time_.stamp();
+  if (deps_.disk_low && stamp_ns_ - disk_checked_ns_ > kNanosPerSecond) {
+    disk_checked_ns_ = stamp_ns_;
+    disk_low_ = deps_.disk_low();
+  }
+  note_durable();
+  for (auto& command : returned) command();
+  run_timers();
+  for (auto& command : commands) command.run();
+  serve_parked();
+  expire_parked();
+  start_deliveries();
+  sweep();
+  settle();
+  keep_memory_small();
+  drive_cut();
+  flush();
+  unsaved_seen_ = unsaved_bytes();
+  ready_seen_ = state_.clean_bytes();
+  queue_seen_ = state_.queue_bytes();
+  tasks_seen_ = state_.tasks_in_memory();
+  const auto now = time_.now_ns();
+  const bool timers = (!state_.leases().empty() && state_.leases().begin()->first <= now) ||
+                      (promotions_can_run() && !state_.delayed().empty() && state_.delayed().top().first <= now);
+  return timers || state_.cutting() || settling_ || !woken_.empty() || sweep_has_work();
 }
 
 Result<core::Effects> Partition::apply(const core::Record& record, bool live) {
   auto effects = state_.apply(record);
-  if (!effects || effects->duplicate) return effects;
-  if (auto writes = writes_of(record, *effects); !writes.empty()) deps_.store.write(state_.records(), writes);
-  if (!live) return effects;
+  if (!effects || effects->duplicate || !live) return effects;
   core::append_record(record, group_.records);
   group_.upto = state_.records();
   return effects;
@@ -208,8 +208,9 @@ Result<core::Effects> Partition::change(const core::Record& record) {
       if (auto waiting = parked_.take_result(id)) answer_result(std::move(*waiting), {});
   if (effects->delivery != 0)
     if (const auto* delivery = state_.delivery(effects->delivery); delivery != nullptr && !delivery->failed)
-      outbox_.schedule(effects->delivery, task->info->webhook_host, delivery->due_ns);
+      outbox_.schedule(effects->delivery, delivery->host, delivery->due_ns);
   if (effects->finished && task != nullptr) {
+    retire_new_ns_ = std::min(retire_new_ns_, task->retire_ns);
     const auto seconds = static_cast<double>(stamp_ns_ - task->info->created_ns) / static_cast<double>(kNanosPerSecond);
     deps_.metrics.task_completed(task->info->command,
                                  task->status == core::Status::kCompleted ? observe::Metrics::Finish::kCompleted
@@ -223,6 +224,7 @@ void Partition::answer(std::move_only_function<void()> release) { group_.answers
 
 void Partition::note_durable() {
   for (const auto& durable : committer_->take_durable()) {
+    if (!state_.has_open_events()) continue;  // nothing waits for it
     const auto noted =
         apply(core::DurableRecord{.time_ns = stamp_ns_, .upto = durable.upto, .durable_ns = durable.time_ns}, true);
     CHECK(noted.has_value());
@@ -257,16 +259,19 @@ void Partition::run_timers() {
         core::ExpireRecord{.time_ns = stamp_ns_, .sequence = sequence, .span = new_span_id(), .rules = return_rules()});
     CHECK(done.has_value());
   }
-  while (due(state_.delayed())) {
-    --left;
-    const auto done = change(
-        core::PromoteRecord{.time_ns = stamp_ns_, .sequence = state_.delayed().begin()->second, .span = new_span_id()});
-    CHECK(done.has_value());
-  }
-  while (due(state_.retirements())) {
+  while (left > 0 && promotions_can_run() && !state_.delayed().empty() && state_.delayed().top().first <= stamp_ns_) {
+    const auto sequence = state_.delayed().top().second;
+    if (state_.task(sequence) == nullptr) {
+      promoting_ = true;
+      with_tasks(state_.delayed().due(stamp_ns_, kTimersPerRound), [this] {
+        promoting_ = false;
+        run_timers();
+      });
+      break;
+    }
     --left;
     const auto done =
-        change(core::RetireRecord{.time_ns = stamp_ns_, .sequence = state_.retirements().begin()->second});
+        change(core::PromoteRecord{.time_ns = stamp_ns_, .sequence = sequence, .span = new_span_id()});
     CHECK(done.has_value());
   }
 }
@@ -276,7 +281,12 @@ void Partition::serve_parked() {
     const auto tenant = key.substr(0, key.find('\0'));
     while (const auto id = parked_.first_for(key, tenant)) {
       const auto& waiting = parked_.claim(*id);
-      auto tasks = claim_now(waiting.caller, waiting.ask);
+      core::Queue* cold = nullptr;
+      auto tasks = claim_now(waiting.caller, waiting.ask, cold);
+      if (tasks.empty() && cold != nullptr) {
+        with_tasks({cold->front()}, [this, key] { woken_.insert(key); });
+        break;
+      }
       if (tasks.empty()) break;
       auto claim = parked_.take_claim(*id);
       answer([done = std::move(claim->done), claimed = std::move(tasks)]() mutable { done(std::move(claimed)); });
@@ -294,15 +304,22 @@ void Partition::expire_parked() {
   }
 }
 
+bool Partition::promotions_can_run() const { return !promoting_ && unsaved_bytes() <= options_.unsaved_bytes_max; }
+
 std::optional<std::int64_t> Partition::next_wake_steady_ns() const {
   std::optional<std::int64_t> at = parked_.next_deadline();
   const auto consider = [&](std::int64_t record_ns) {
     const auto steady = time_.to_steady_ns(record_ns);
     at = at ? std::min(*at, steady) : steady;
   };
-  for (const auto* set : {&state_.leases(), &state_.delayed(), &state_.retirements()})
-    if (!set->empty()) consider(set->begin()->first);
+  if (!state_.leases().empty()) consider(state_.leases().begin()->first);
+  if (promotions_can_run() && !state_.delayed().empty()) consider(state_.delayed().top().first);
+  if (sweeps_.empty() && retire_due_ns_ != INT64_MAX) consider(retire_due_ns_);
   if (const auto due = outbox_.next_due()) consider(*due);
+  if (changed_since_ns_ != 0 && !cut_offered_ && !state_.cutting()) {
+    const auto cut = changed_since_ns_ + options_.cut_after_ns;
+    at = at ? std::min(*at, cut) : cut;
+  }
   return at;
 }
 

@@ -1,10 +1,14 @@
 // The partition worker: one thread that owns a state, takes commands from a bounded inbox, and answers after the commit.
 //
 //   callers --commands--> inbox (bounded, by kind) --> this thread: stamp, apply, collect a group
-//                                                        |  offer
-//                                                        v
-//                                                      Committer: append, sync, then answers, spans, wake-ups
+//                                                        |  offer               |  a cut, now and then
+//                                                        v                      v
+//                                                      Committer: append,     Image: the store, behind the log
+//                                                      sync, then answers,
+//                                                      spans, wake-ups        Reader: rows that a call needs
 //
+// Memory      only tasks that are leased, changed since the last cut, or next in line are here as a whole; a call that
+//             needs another one waits for the reader, and nobody else waits with it
 // Invariants  an answer leaves only after the commit of everything it has seen, reads and refusals too;
 //             nothing is polled: parked calls are served by the record that satisfies them
 // Threads     Broker's calls from any thread; everything private below the line belongs to the partition thread
@@ -14,14 +18,17 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/clock.h"
@@ -32,8 +39,10 @@
 #include "observe/span.h"
 #include "services/broker.h"
 #include "services/committer.h"
+#include "services/image.h"
 #include "services/outbox.h"
 #include "services/parked.h"
+#include "services/reader.h"
 #include "services/record_clock.h"
 #include "services/webhook_sender.h"
 #include "storage/store.h"
@@ -54,12 +63,22 @@ struct PartitionOptions {
   std::int64_t webhook_backoff_base_seconds = 2;
   std::int64_t webhook_backoff_max_seconds = 60;
   OutboxLimits outbox;
+  std::int64_t cut_after_ns = 250 * kNanosPerMilli;           // how long changes collect in memory
+  std::size_t cut_bytes = std::size_t{16} << 20;              // or how much
+  std::size_t unsaved_bytes_max = std::size_t{128} << 20;     // not in the store yet; beyond it creates are refused
+  std::size_t ready_bytes_max = std::size_t{32} << 20;        // of tasks kept in memory because they are next in line
+  std::size_t queue_bytes_max = std::size_t{256} << 20;       // for the queues' own numbers; beyond it creates are refused
+  std::uint64_t log_bytes_max = std::uint64_t{256} << 20;     // see ImageOptions
+  bool threaded = true;                                       // false: somebody calls `step` (simulation)
   int (*zone_offset_seconds)(std::int64_t ns) = nullptr;  // for times in webhook bodies; null: UTC
 };
 
 struct RecoveryReport {
-  std::uint64_t groups = 0, records = 0;
-  std::size_t tasks = 0;
+  std::uint64_t groups = 0, records = 0;  // replayed from the log
+  std::uint64_t waiting = 0, leased = 0;  // tasks
+};
+struct MemoryStats {
+  std::size_t unsaved_bytes = 0, ready_bytes = 0, queue_bytes = 0, tasks = 0;
 };
 
 class Partition final : public Broker {
@@ -73,20 +92,30 @@ class Partition final : public Broker {
     observe::Metrics& metrics;
     WebhookSender& webhooks;
     std::function<bool()> disk_low;  // any thread, cheap
-    Committer::OnFailure on_log_failure;  // must not return
+    Committer::OnFailure on_failure;  // of log or store; must not return
   };
 
   Partition(PartitionOptions options, Deps deps);
   ~Partition() override;
 
-  // Replays the log, then serves. Errors: those of Log::replay, kCorrupt for records that do not fit.
+  // Reads the store, replays the log from there, then serves. Errors: those of both, kCorrupt for what does not fit.
   Result<RecoveryReport> start();
   // Answers every parked call now, and parks none from here on; starts no further webhook attempt.
   void begin_drain();
   // False: attempts were still under way at the limit; they are made again after the next start.
   bool wait_deliveries(std::chrono::milliseconds limit);
-  // Finishes what is queued, commits it and ends. Calls after this answer kUnavailable.
+  // Finishes what is queued, commits it, brings the store up to date and ends. Calls after this answer kUnavailable.
   void stop();
+  [[nodiscard]] MemoryStats memory() const;  // any thread
+
+  // --- without threads of its own (simulation): each does what is there to do; false: nothing was ---
+  bool step();
+  bool step_committer() { return committer_->step(); }
+  bool step_image() { return image_->step(); }
+  bool step_reader() { return reader_->step(); }
+  // When the next timer is due; nothing: only a call can move anything.
+  [[nodiscard]] std::optional<std::int64_t> next_wake_steady_ns() const;
+  [[nodiscard]] const core::State& state() const { return state_; }
 
   void create(Caller, std::vector<CreateTask>, Done<std::vector<Result<TaskSnapshot>>>) override;
   CallId claim(Caller, ClaimTasks, Done<std::vector<TaskSnapshot>>) override;
@@ -102,6 +131,7 @@ class Partition final : public Broker {
   void list_deliveries(Caller, std::uint64_t after, std::size_t limit, Done<std::vector<DeliverySnapshot>>) override;
   void replay_delivery(Caller, std::uint64_t id, Done<DeliverySnapshot>) override;
   void queue_depths(Done<std::vector<QueueDepth>>) override;
+  void cleanup(Caller, std::int64_t before_ns, std::size_t limit, Done<std::size_t>) override;
   [[nodiscard]] std::int64_t now_ns() const override { return time_.now_ns(); }
   [[nodiscard]] std::int64_t to_record_ns(std::int64_t steady_ns) const override {
     return time_.to_record_ns(steady_ns);
@@ -120,11 +150,72 @@ class Partition final : public Broker {
   // Enqueues `act`, or answers `done` with the refusal.
   template <class T>
   void post(Kind kind, std::size_t bytes, Done<T> done, std::move_only_function<void(Done<T>)> act);
+  // The same, with the tasks of these sequences in memory when `act` runs.
+  template <class T>
+  void post_on(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
+               std::move_only_function<void(Done<T>)> act);
 
   // ------------------------------------------------ the partition thread from here on
   void run();
-  Result<void> replay();
+  bool take(std::vector<Queued>& commands, std::vector<Command>& returned);  // with mutex_ held; whether we are to stop
+  bool round(std::vector<Queued>& commands, std::vector<Command>& returned);
+  void drive_to_end();
+  void hand_back(Command command);  // any thread of ours
+  [[nodiscard]] bool promotions_can_run() const;
+  [[nodiscard]] bool sweep_has_work() const;
+  Result<storage::Position> restore();
+  Result<storage::Position> replay(const storage::Position& from);
+  Result<void> load_now(const std::vector<std::uint64_t>& sequences);
+  Result<void> save_now(const storage::Position& position);
+  void save_last();
   Result<core::Effects> apply(const core::Record& record, bool live);
+
+  // --- which tasks are in memory (partition_memory.cc) ---
+  struct Rows {
+    std::uint64_t sequence = 0;
+    bool read = false, there = false, done = false;
+    std::string body, rest;
+  };
+  struct Waiting {  // a call that waits for rows
+    std::size_t missing = 0;
+    Command then;
+  };
+  struct Fetch {
+    std::vector<std::shared_ptr<Waiting>> waiting;
+    bool retired = false;  // meanwhile: what was read is void
+    bool ahead = false;    // nobody asked yet: the task is next in line
+  };
+  // Runs `then` with these tasks in memory as far as they exist: now, or when they have been read.
+  void with_tasks(const std::vector<std::uint64_t>& sequences, Command then);
+  // The same for a call from outside, which is refused where too many wait already.
+  template <class T>
+  void with_tasks_for(std::vector<std::uint64_t> sequences, Done<T> done, std::move_only_function<void(Done<T>)> act);
+  void with_holders(std::vector<std::pair<std::string, std::string>> keys, Command then);  // (tenant, idempotency key)
+  void read_rows(std::vector<std::uint64_t> sequences, std::size_t bytes_max);
+  static Result<void> read_slice(const storage::Store& store, std::span<Rows> rows);
+  static Result<void> find_holder(const storage::Store& store, const std::string& tenant, const std::string& key,
+                                  std::uint64_t& holder);
+  void fetched(std::vector<Rows> rows);
+  void fetch_ahead(const core::Queue& queue);
+  [[nodiscard]] bool too_many_fetches() const { return waiting_calls_ >= kWaitingCallsMax; }
+  void read(Reader::Job job);  // counts it
+  void keep_memory_small();
+
+  void begin_cut();
+  void drive_cut();
+  void settle();
+  [[nodiscard]] std::size_t unsaved_bytes() const { return state_.dirty_bytes() + cut_bytes_; }
+  [[nodiscard]] const char* no_room() const;  // why no further task can be taken; null: there is room
+
+  void sweep();
+  struct Sweep;
+  void scan_retirements(std::shared_ptr<Sweep> sweep);
+  void give_up(Sweep& sweep);
+  [[nodiscard]] std::optional<Error> create_refusal(bool needs_rows) const;
+  void create_now(const Caller& caller, std::vector<Result<core::CreateRecord>> records,
+                  const std::vector<std::pair<std::optional<std::int64_t>, std::int64_t>>& when,
+                  Done<std::vector<Result<TaskSnapshot>>> reply);
+  void try_claim(CallId id, Caller caller, ClaimTasks ask, std::int64_t deadline_ns, Done<std::vector<TaskSnapshot>> done);
   Result<core::Effects> change(const core::Record& record);  // apply, log, note spans and wake-ups
   void answer(std::move_only_function<void()> release);
   void note_durable();
@@ -132,17 +223,18 @@ class Partition final : public Broker {
   void serve_parked();
   void expire_parked();
   void start_deliveries();
+  void start_delivery(std::uint64_t id);
   void count_delivery(int change);
   void flush();
-  [[nodiscard]] std::optional<std::int64_t> next_wake_steady_ns() const;
 
-  std::vector<TaskSnapshot> claim_now(const Caller& caller, const ClaimTasks& ask);
+  // `cold`: the queue whose head must be read before anything can be claimed from it.
+  std::vector<TaskSnapshot> claim_now(const Caller& caller, const ClaimTasks& ask, core::Queue*& cold);
   void answer_result(ParkedResult&& waiting, Error none);
   void delivered(std::uint64_t delivery, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome);
   std::optional<WebhookJob> job_for(std::uint64_t delivery, core::SpanId span);
   [[nodiscard]] const core::Task* find(const std::string& id, const std::string& tenant) const;
+  [[nodiscard]] std::vector<std::uint64_t> sequence_of(const std::string& id) const;  // none: not an id of ours
   [[nodiscard]] TaskSnapshot snapshot(const core::Task& task) const;
-  [[nodiscard]] std::shared_ptr<const core::TaskResult> result_of(const core::Task& task) const;
   [[nodiscard]] DeliverySnapshot snapshot(std::uint64_t id, const core::Delivery& delivery);
   [[nodiscard]] core::OwnerFields owner_fields(const Caller& caller, const std::string& task_id,
                                                std::optional<std::uint64_t> token);
@@ -166,18 +258,67 @@ class Partition final : public Broker {
   bool draining_ = false;
   RecoveryReport report_;
 
+  static constexpr std::size_t kWaitingCallsMax = 4096;
+  std::unordered_map<std::uint64_t, Fetch> fetching_;  // one reading of a task at a time, so that it cannot change meanwhile
+  std::unordered_map<std::string, std::vector<std::shared_ptr<Waiting>>> fetching_keys_;  // the same for idempotency keys
+  std::size_t waiting_calls_ = 0;
+  std::unordered_set<std::uint64_t> retired_new_, retired_cut_;  // gone, but the store has not heard of it
+  std::vector<std::uint64_t> visitors_;    // read for one call; leave at the end of the round
+  std::deque<std::uint64_t> read_ahead_;   // in memory because they are next in line, oldest reading first
+  bool promoting_ = false;                 // delayed tasks that are due are being read
+
+  std::int64_t changed_since_ns_ = 0;      // steady; when the first change since the last cut was seen, 0: none
+  std::size_t cut_bytes_ = 0;              // of the cut that is not settled yet
+  bool cut_offered_ = false;
+  bool cut_now_ = false;
+  std::uint64_t cuts_begun_ = 0, cuts_settled_ = 0;
+  std::vector<std::uint64_t> to_settle_;   // tasks of the cut that was written
+  std::size_t settled_ = 0;
+  bool settling_ = false;
+
+  std::vector<std::shared_ptr<Sweep>> sweeps_;     // the first one is at work
+  std::int64_t retire_due_ns_ = 0;                 // when the store may have something to retire
+  std::int64_t retire_new_ns_ = INT64_MAX, retire_cut_ns_ = INT64_MAX;  // of tasks that finished since, or in, the cut
+  std::atomic<std::size_t> unsaved_seen_{0}, ready_seen_{0}, queue_seen_{0}, tasks_seen_{0};
+
   std::atomic<std::uint64_t> next_call_{1};
   std::atomic<bool> disk_low_{false};
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Queued> inbox_;
+  std::vector<Command> returned_;  // from our own threads; taken also while we stop
+  int reads_under_way_ = 0;        // of the partition thread alone
   std::size_t inbox_bytes_ = 0;
   int deliveries_under_way_ = 0;  // guarded by mutex_
   std::condition_variable delivery_done_;
   bool started_ = false, stopping_ = false;
+  bool more_ = true, saved_ = false;  // without threads
+  std::unique_ptr<Reader> reader_;
+  std::unique_ptr<Image> image_;
   std::unique_ptr<Committer> committer_;
   std::jthread thread_;  // last: joined before anything it uses goes away
 };
+
+template <class T>
+void Partition::with_tasks_for(std::vector<std::uint64_t> sequences, Done<T> done,
+                               std::move_only_function<void(Done<T>)> act) {
+  if (too_many_fetches())
+    for (const auto sequence : sequences)
+      if (state_.task(sequence) == nullptr && state_.exists_possibly(sequence))
+        return answer([done = std::move(done)]() mutable {
+          done(std::unexpected<Error>(Error{Code::kOverloaded, "overloaded, try again"}));
+        });
+  with_tasks(sequences, [done = std::move(done), act = std::move(act)]() mutable { act(std::move(done)); });
+}
+
+template <class T>
+void Partition::post_on(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
+                        std::move_only_function<void(Done<T>)> act) {
+  post<T>(kind, bytes, std::move(done),
+          [this, sequences = std::move(sequences), act = std::move(act)](Done<T> reply) mutable {
+            with_tasks_for<T>(std::move(sequences), std::move(reply), std::move(act));
+          });
+}
 
 template <class T>
 void Partition::post(Kind kind, std::size_t bytes, Done<T> done, std::move_only_function<void(Done<T>)> act) {

@@ -14,6 +14,7 @@ constexpr std::size_t kCommandBytesMax = 256;
 constexpr std::size_t kIdempotencyKeyBytesMax = 1024;
 constexpr std::size_t kClaimCommandsMax = 100;
 constexpr std::size_t kClaimBytesMax = std::size_t{2} << 20;
+constexpr std::uint32_t kPicksPerLook = 64;  // claims of a queue after which its next tasks are looked after
 constexpr std::int64_t kLeaseSecondsMax = 365LL * 24 * 3600;
 
 bool blank(std::string_view text) {
@@ -114,6 +115,12 @@ const core::Task* Partition::find(const std::string& id, const std::string& tena
   return parsed ? state_.find(*parsed, tenant, stamp_ns_) : nullptr;
 }
 
+std::vector<std::uint64_t> Partition::sequence_of(const std::string& id) const {
+  const auto parsed = core::parse_task_id(id);
+  if (!parsed || parsed->partition != options_.partition) return {};
+  return {parsed->sequence};
+}
+
 core::OwnerFields Partition::owner_fields(const Caller& caller, const std::string& task_id,
                                           std::optional<std::uint64_t> token) {
   const auto id = core::parse_task_id(task_id).value_or(core::TaskId{});
@@ -131,7 +138,7 @@ core::OwnerFields Partition::owner_fields(const Caller& caller, const std::strin
 TaskSnapshot Partition::snapshot(const core::Task& task) const {
   const bool leased = task.place == core::Place::kLeased;
   return {.info = task.info,
-          .payload = deps_.store.get(storage::Family::kPayload, task.info->id.sequence),
+          .payload = task.payload,
           .status = task.status,
           .place = task.place,
           .worker = leased ? task.worker : nullptr,
@@ -142,14 +149,6 @@ TaskSnapshot Partition::snapshot(const core::Task& task) const {
           .has_result = task.has_result,
           .updated_ns = task.updated_ns,
           .context = task.context()};
-}
-
-std::shared_ptr<const core::TaskResult> Partition::result_of(const core::Task& task) const {
-  const auto blob = deps_.store.get(storage::Family::kResult, task.info->id.sequence);
-  if (!blob) return nullptr;
-  auto result = core::decode_result(*blob);
-  CHECK(result.has_value());
-  return std::make_shared<const core::TaskResult>(std::move(*result));
 }
 
 // ---------------------------------------------------------------- create and claim
@@ -165,69 +164,96 @@ void Partition::create(Caller caller, std::vector<CreateTask> asks, Done<std::ve
     when.emplace_back(ask.run_at_ns, ask.delay_ms);
     records.push_back(prepare(options_, deps_.tracer, deps_.rng, caller, std::move(ask)));
   }
+  std::vector<std::pair<std::string, std::string>> keys;
+  for (const auto& record : records)
+    if (record && !record->idempotency_key.empty()) keys.emplace_back(record->tenant, record->idempotency_key);
   post<std::vector<Result<TaskSnapshot>>>(
       Kind::kCreate, bytes, std::move(done),
-      [this, caller = std::move(caller), records = std::move(records), when = std::move(when)](auto reply) mutable {
-        if (disk_low_)
-          return answer([reply = std::move(reply)]() mutable {
-            reply(fail(Code::kDiskFull, "the disk is nearly full, no new tasks"));
+      [this, caller = std::move(caller), records = std::move(records), when = std::move(when),
+       keys = std::move(keys)](auto reply) mutable {
+        if (const auto refusal = create_refusal(!keys.empty()))
+          return answer([reply = std::move(reply), error = *refusal]() mutable {
+            reply(std::unexpected<Error>(std::move(error)));
           });
-        std::vector<Result<TaskSnapshot>> answers;
-        answers.reserve(records.size());
-        const auto received = time_.to_record_ns(caller.received_steady_ns);
-        for (std::size_t i = 0; i < records.size(); ++i) {
-          if (!records[i]) {
-            answers.push_back(std::unexpected<Error>(records[i].error()));
-            continue;
-          }
-          auto& r = *records[i];
-          r.time_ns = stamp_ns_;
-          r.received_ns = received;
-          const auto [run_at, delay_ms] = when[i];
-          const auto delay_max_ms = (INT64_MAX / 4 - stamp_ns_) / kNanosPerMilli;
-          r.visible_ns = run_at ? *run_at
-                         : delay_ms == 0
-                             ? 0
-                             : stamp_ns_ + std::min(delay_ms, std::max<std::int64_t>(delay_max_ms, 0)) * kNanosPerMilli;
-          auto effects = change(r);
-          if (!effects) {
-            answers.push_back(std::unexpected<Error>(effects.error()));
-            continue;
-          }
-          if (!effects->duplicate) {
-            deps_.metrics.task_created(r.command);
-          } else if (r.traced && r.trace.span.sampled()) {
-            SpanDraft draft;
-            draft.info = effects->task->info;
-            draft.event.kind = core::EventKind::kCreate;
-            draft.event.start_ns = received;
-            draft.event.parent = r.create_parent;
-            draft.replay = true;
-            draft.context = r.trace.span;
-            draft.tracestate = r.trace.tracestate;
-            group_.spans.push_back(std::move(draft));
-          }
-          answers.push_back(snapshot(*effects->task));
-        }
-        answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
+        if (keys.empty()) return create_now(caller, std::move(records), when, std::move(reply));
+        with_holders(std::move(keys), [this, caller = std::move(caller), records = std::move(records),
+                                       when = std::move(when), reply = std::move(reply)]() mutable {
+          create_now(caller, std::move(records), when, std::move(reply));
+        });
       });
 }
 
-std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const ClaimTasks& ask) {
+std::optional<Error> Partition::create_refusal(bool needs_rows) const {
+  if (disk_low_) return Error{Code::kDiskFull, "the disk is nearly full, no new tasks"};
+  if (const char* why = no_room()) return Error{Code::kOverloaded, why};
+  if (needs_rows && too_many_fetches()) return Error{Code::kOverloaded, "overloaded, try again"};
+  return std::nullopt;
+}
+
+void Partition::create_now(const Caller& caller, std::vector<Result<core::CreateRecord>> records,
+                           const std::vector<std::pair<std::optional<std::int64_t>, std::int64_t>>& when,
+                           Done<std::vector<Result<TaskSnapshot>>> reply) {
+  std::vector<Result<TaskSnapshot>> answers;
+  answers.reserve(records.size());
+  const auto received = time_.to_record_ns(caller.received_steady_ns);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (!records[i]) {
+      answers.push_back(std::unexpected<Error>(records[i].error()));
+      continue;
+    }
+    auto& r = *records[i];
+    r.time_ns = stamp_ns_;
+    r.received_ns = received;
+    const auto [run_at, delay_ms] = when[i];
+    const auto delay_max_ms = (INT64_MAX / 4 - stamp_ns_) / kNanosPerMilli;
+    r.visible_ns = run_at          ? *run_at
+                   : delay_ms == 0 ? 0
+                                   : stamp_ns_ + std::min(delay_ms, std::max<std::int64_t>(delay_max_ms, 0)) *
+                                                     kNanosPerMilli;
+    auto effects = change(r);
+    if (!effects) {
+      answers.push_back(std::unexpected<Error>(effects.error()));
+      continue;
+    }
+    if (!effects->duplicate) {
+      deps_.metrics.task_created(r.command);
+    } else if (r.traced && r.trace.span.sampled()) {
+      SpanDraft draft;
+      draft.info = effects->task->info;
+      draft.event.kind = core::EventKind::kCreate;
+      draft.event.start_ns = received;
+      draft.event.parent = r.create_parent;
+      draft.replay = true;
+      draft.context = r.trace.span;
+      draft.tracestate = r.trace.tracestate;
+      group_.spans.push_back(std::move(draft));
+    }
+    answers.push_back(snapshot(*effects->task));
+  }
+  answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
+}
+
+std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const ClaimTasks& ask, core::Queue*& cold) {
   std::vector<TaskSnapshot> claimed;
   const auto lease_seconds =
       std::min(ask.lease_seconds > 0 ? ask.lease_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
   std::shared_ptr<const std::string> worker;
-  const auto head = [&]() -> std::uint64_t {
-    if (ask.commands.empty()) return state_.head_of_any(caller.tenant);
+  const auto ready_queue = [&]() -> core::Queue* {
+    if (ask.commands.empty()) return state_.ready_queue_of_any(caller.tenant);
     for (const auto& command : ask.commands)
-      if (const auto sequence = state_.head(caller.tenant, command); sequence != 0) return sequence;
-    return 0;
+      if (auto* queue = state_.ready_queue(caller.tenant, command); queue != nullptr) return queue;
+    return nullptr;
   };
   std::size_t bytes = 0;  // of one answer: the rest of a batch of large payloads is for the next claim
   while (claimed.size() < ask.count && bytes < kClaimBytesMax) {
-    const auto sequence = head();
-    if (sequence == 0) break;
+    auto* queue = ready_queue();
+    if (queue == nullptr) break;
+    const auto sequence = queue->front();
+    if (state_.task(sequence) == nullptr) {
+      cold = queue;
+      fetch_ahead(*queue);
+      break;
+    }
     if (!worker) worker = std::make_shared<const std::string>(caller.subject);
     const auto effects = change(core::ClaimRecord{.time_ns = stamp_ns_,
                                                   .sequence = sequence,
@@ -240,6 +266,7 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
                                                   .traced = deps_.tracer.enabled()});
     CHECK(effects.has_value());
     deps_.metrics.task_claimed(effects->task->info->command);
+    if (++queue->picks % kPicksPerLook == 0) fetch_ahead(*queue);
     claimed.push_back(snapshot(*effects->task));
     bytes += claimed.back().payload->size();
   }
@@ -259,17 +286,30 @@ CallId Partition::claim(Caller caller, ClaimTasks ask, Done<std::vector<TaskSnap
   post<std::vector<TaskSnapshot>>(
       Kind::kClaim, bytes, std::move(done),
       [this, id, caller = std::move(caller), ask = std::move(ask)](auto reply) mutable {
-        auto tasks = claim_now(caller, ask);
-        if (tasks.empty() && ask.wait_ms > 0 && !draining_) {
-          const auto deadline = deps_.clock.steady_ns() + ask.wait_ms * kNanosPerMilli;
-          return parked_.park(id, ParkedClaim{.caller = std::move(caller),
-                                              .ask = std::move(ask),
-                                              .done = std::move(reply),
-                                              .deadline_ns = deadline});
-        }
-        answer([reply = std::move(reply), tasks = std::move(tasks)]() mutable { reply(std::move(tasks)); });
+        const auto deadline = ask.wait_ms > 0 ? deps_.clock.steady_ns() + ask.wait_ms * kNanosPerMilli : 0;
+        try_claim(id, std::move(caller), std::move(ask), deadline, std::move(reply));
       });
   return id;
+}
+
+void Partition::try_claim(CallId id, Caller caller, ClaimTasks ask, std::int64_t deadline_ns,
+                          Done<std::vector<TaskSnapshot>> reply) {
+  core::Queue* cold = nullptr;
+  auto tasks = claim_now(caller, ask, cold);
+  if (tasks.empty() && cold != nullptr) {
+    if (too_many_fetches())
+      return answer([reply = std::move(reply)]() mutable { reply(fail(Code::kOverloaded, "overloaded, try again")); });
+    return with_tasks({cold->front()}, [this, id, caller = std::move(caller), ask = std::move(ask), deadline_ns,
+                                        reply = std::move(reply)]() mutable {
+      try_claim(id, std::move(caller), std::move(ask), deadline_ns, std::move(reply));
+    });
+  }
+  if (tasks.empty() && deadline_ns != 0 && !draining_)
+    return parked_.park(id, ParkedClaim{.caller = std::move(caller),
+                                        .ask = std::move(ask),
+                                        .done = std::move(reply),
+                                        .deadline_ns = deadline_ns});
+  answer([reply = std::move(reply), tasks = std::move(tasks)]() mutable { reply(std::move(tasks)); });
 }
 
 void Partition::abandon_call(CallId id) {
@@ -306,8 +346,9 @@ void Partition::undelivered(const std::vector<TaskSnapshot>& tasks) {
 // ---------------------------------------------------------------- calls of a lease's owner
 
 void Partition::heartbeat(Caller caller, OwnerCall call, std::int64_t extend_seconds, Done<void> done) {
-  post<void>(
-      Kind::kOwner, 512, std::move(done),
+  auto needs = sequence_of(call.task_id);
+  post_on<void>(
+      Kind::kOwner, 512, std::move(needs), std::move(done),
       [this, caller = std::move(caller), call = std::move(call), extend_seconds](auto reply) mutable {
         const auto seconds =
             std::min(extend_seconds > 0 ? extend_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
@@ -321,8 +362,9 @@ void Partition::heartbeat(Caller caller, OwnerCall call, std::int64_t extend_sec
 }
 
 void Partition::abandon(Caller caller, OwnerCall call, Done<void> done) {
-  post<void>(
-      Kind::kOwner, 512, std::move(done),
+  auto needs = sequence_of(call.task_id);
+  post_on<void>(
+      Kind::kOwner, 512, std::move(needs), std::move(done),
       [this, caller = std::move(caller), call = std::move(call)](auto reply) mutable {
         auto effects = change(
             core::AbandonRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, call.task_id, call.lease_token)});
@@ -335,8 +377,9 @@ void Partition::abandon(Caller caller, OwnerCall call, Done<void> done) {
 void Partition::nack(Caller caller, OwnerCall call, std::int64_t delay_seconds, std::string reason,
                      Done<NackOutcome> done) {
   const auto bytes = 512 + reason.size();
-  post<NackOutcome>(
-      Kind::kOwner, bytes, std::move(done),
+  auto needs = sequence_of(call.task_id);
+  post_on<NackOutcome>(
+      Kind::kOwner, bytes, std::move(needs), std::move(done),
       [this, caller = std::move(caller), call = std::move(call), delay_seconds,
        reason = std::move(reason)](auto reply) mutable {
         const auto effects = change(core::NackRecord{.time_ns = stamp_ns_,
@@ -356,8 +399,11 @@ void Partition::nack(Caller caller, OwnerCall call, std::int64_t delay_seconds, 
 void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std::vector<Result<ResultSnapshot>>> done) {
   std::size_t bytes = 0;
   for (const auto& item : items) bytes += 512 + item.error.size() + (item.result_json ? item.result_json->size() : 0);
-  post<std::vector<Result<ResultSnapshot>>>(
-      Kind::kOwner, bytes, std::move(done),
+  std::vector<std::uint64_t> needs;
+  for (const auto& item : items)
+    for (const auto sequence : sequence_of(item.task_id)) needs.push_back(sequence);
+  post_on<std::vector<Result<ResultSnapshot>>>(
+      Kind::kOwner, bytes, std::move(needs), std::move(done),
       [this, caller = std::move(caller), items = std::move(items)](auto reply) mutable {
         std::vector<Result<ResultSnapshot>> answers;
         answers.reserve(items.size());
@@ -381,7 +427,7 @@ void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std:
           }
           answers.push_back(
               ResultSnapshot{.task = effects->task->info->id,
-                             .result = std::make_shared<const core::TaskResult>(std::move(*effects->result))});
+                             .result = effects->task->result});
         }
         answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
       });
@@ -390,8 +436,9 @@ void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std:
 // ---------------------------------------------------------------- reads
 
 void Partition::get_task(Caller caller, std::string task_id, Done<TaskSnapshot> done) {
-  post<TaskSnapshot>(
-      Kind::kRead, 256, std::move(done),
+  auto needs = sequence_of(task_id);
+  post_on<TaskSnapshot>(
+      Kind::kRead, 256, std::move(needs), std::move(done),
       [this, caller = std::move(caller), id = std::move(task_id)](auto reply) mutable {
         const auto* task = find(id, caller.tenant);
         Result<TaskSnapshot> outcome = fail(Code::kNotFound, "not found");
@@ -404,14 +451,15 @@ void Partition::answer_result(ParkedResult&& waiting, Error none) {
   const auto* task = state_.find(waiting.task, waiting.caller.tenant, stamp_ns_);
   Result<TaskAndResult> outcome = std::unexpected<Error>(std::move(none));
   if (task != nullptr && task->has_result)
-    outcome = TaskAndResult{.task = snapshot(*task), .result = {.task = task->info->id, .result = result_of(*task)}};
+    outcome = TaskAndResult{.task = snapshot(*task), .result = {.task = task->info->id, .result = task->result}};
   answer([reply = std::move(waiting.done), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
 }
 
 CallId Partition::get_result(Caller caller, std::string task_id, std::int64_t wait_ms, Done<TaskAndResult> done) {
   const auto id = next_call_++;
-  post<TaskAndResult>(
-      Kind::kRead, 256, std::move(done),
+  auto needs = sequence_of(task_id);
+  post_on<TaskAndResult>(
+      Kind::kRead, 256, std::move(needs), std::move(done),
       [this, id, caller = std::move(caller), text = std::move(task_id), wait_ms](auto reply) mutable {
         const auto* task = find(text, caller.tenant);
         if (task == nullptr)
@@ -429,8 +477,9 @@ CallId Partition::get_result(Caller caller, std::string task_id, std::int64_t wa
 }
 
 void Partition::get_timeline(Caller caller, std::string task_id, Done<TimelineSnapshot> done) {
-  post<TimelineSnapshot>(
-      Kind::kRead, 256, std::move(done),
+  auto needs = sequence_of(task_id);
+  post_on<TimelineSnapshot>(
+      Kind::kRead, 256, std::move(needs), std::move(done),
       [this, caller = std::move(caller), id = std::move(task_id)](auto reply) mutable {
         const auto* task = find(id, caller.tenant);
         Result<TimelineSnapshot> outcome = fail(Code::kNotFound, "not found");

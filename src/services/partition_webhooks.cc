@@ -58,9 +58,9 @@ std::optional<WebhookJob> Partition::job_for(std::uint64_t id, core::SpanId span
   const auto* delivery = state_.delivery(id);
   if (delivery == nullptr) return std::nullopt;
   const auto* task = state_.task(delivery->sequence);
-  CHECK(task != nullptr);
+  if (task == nullptr) return std::nullopt;
   const auto& info = *task->info;
-  const auto result = result_of(*task);
+  const auto result = task->result;
   CHECK(result != nullptr);
   WebhookJob job;
   job.id = id;
@@ -93,12 +93,19 @@ void Partition::start_deliveries() {
   if (draining_) return;
   for (const auto id : outbox_.start(stamp_ns_)) {
     count_delivery(+1);
+    const auto* delivery = state_.delivery(id);
+    with_tasks(delivery != nullptr ? std::vector{delivery->sequence} : std::vector<std::uint64_t>{},
+               [this, id] { start_delivery(id); });
+  }
+}
+
+void Partition::start_delivery(std::uint64_t id) {
     const auto span = new_span_id();
     auto job = job_for(id, span);
     if (!job) {
       outbox_.finished(id);
       count_delivery(-1);
-      continue;
+      return;
     }
     // As an answer of this round: it leaves after the commit of what it tells.
     answer([this, id, span, job = std::move(*job)]() mutable {
@@ -106,11 +113,15 @@ void Partition::start_deliveries() {
       deps_.webhooks.send(std::move(job), [this, id, span, start_ns](WebhookOutcome outcome) {
         Error refusal{};
         enqueue(
-            Kind::kReserved, 0, [this, id, span, start_ns, outcome] { delivered(id, span, start_ns, outcome); },
+            Kind::kReserved, 0,
+            [this, id, span, start_ns, outcome] {
+              const auto* delivery = state_.delivery(id);
+              with_tasks(delivery != nullptr ? std::vector{delivery->sequence} : std::vector<std::uint64_t>{},
+                         [this, id, span, start_ns, outcome] { delivered(id, span, start_ns, outcome); });
+            },
             refusal);
       });
     });
-  }
 }
 
 void Partition::delivered(std::uint64_t id, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome) {
@@ -154,22 +165,35 @@ void Partition::list_deliveries(Caller caller, std::uint64_t after, std::size_t 
                                 Done<std::vector<DeliverySnapshot>> done) {
   post<std::vector<DeliverySnapshot>>(
       Kind::kRead, 64, std::move(done), [this, caller = std::move(caller), after, limit](auto reply) mutable {
-        std::vector<DeliverySnapshot> found;
-        for (const auto id : state_.deliveries_of(caller.tenant, after, limit))
-          found.push_back(snapshot(id, *state_.delivery(id)));
-        answer([reply = std::move(reply), found = std::move(found)]() mutable { reply(std::move(found)); });
+        auto ids = state_.deliveries_of(caller.tenant, after, limit);
+        std::vector<std::uint64_t> needs;
+        for (const auto id : ids) needs.push_back(state_.delivery(id)->sequence);
+        with_tasks_for<std::vector<DeliverySnapshot>>(
+            std::move(needs), std::move(reply), [this, ids = std::move(ids)](auto then) mutable {
+              std::vector<DeliverySnapshot> found;
+              for (const auto id : ids)
+                if (const auto* delivery = state_.delivery(id);
+                    delivery != nullptr && state_.task(delivery->sequence) != nullptr)
+                  found.push_back(snapshot(id, *delivery));
+              answer([then = std::move(then), found = std::move(found)]() mutable { then(std::move(found)); });
+            });
       });
 }
 
 void Partition::replay_delivery(Caller caller, std::uint64_t id, Done<DeliverySnapshot> done) {
   post<DeliverySnapshot>(Kind::kOwner, 64, std::move(done), [this, caller = std::move(caller), id](auto reply) mutable {
-    auto effects = change(core::ReplayRecord{.time_ns = stamp_ns_, .delivery_id = id, .tenant = caller.tenant});
-    Result<DeliverySnapshot> outcome;
-    if (effects)
-      outcome = snapshot(id, *state_.delivery(id));
-    else
-      outcome = std::unexpected<Error>(effects.error());
-    answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
+    const auto* delivery = state_.delivery(id);
+    with_tasks_for<DeliverySnapshot>(
+        delivery != nullptr ? std::vector{delivery->sequence} : std::vector<std::uint64_t>{}, std::move(reply),
+        [this, tenant = std::move(caller.tenant), id](auto then) mutable {
+          auto effects = change(core::ReplayRecord{.time_ns = stamp_ns_, .delivery_id = id, .tenant = tenant});
+          Result<DeliverySnapshot> outcome;
+          if (effects)
+            outcome = snapshot(id, *state_.delivery(id));
+          else
+            outcome = std::unexpected<Error>(effects.error());
+          answer([then = std::move(then), outcome = std::move(outcome)]() mutable { then(std::move(outcome)); });
+        });
   });
 }
 

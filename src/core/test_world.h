@@ -1,0 +1,231 @@
+// For tests: a state with a clock in the hand, and random histories of it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/rng.h"
+#include "core/state.h"
+
+namespace codeq::core {
+
+inline constexpr std::int64_t kSecond = 1'000'000'000;
+inline constexpr std::int64_t kStart = 1'700'000'000 * kSecond;
+inline const std::string kTenant = "acme";
+inline const std::string kAlice = "alice";
+inline const std::string kBob = "bob";
+
+inline SpanId span(std::uint64_t n) {
+  SpanId id;
+  for (std::size_t i = 0; i < 8; ++i) id.bytes[7 - i] = static_cast<std::uint8_t>(n >> (8 * i));
+  return id;
+}
+
+// A state with a clock in the hand and short words for what people do to it.
+struct World {
+  State state;
+  std::int64_t now = kStart;
+  std::uint64_t draws = 0;
+  RetryPolicy retry{.kind = RetryKind::kFixed, .base_seconds = 5, .max_seconds = 900};
+
+  Result<Effects> create(CreateRecord r) {
+    r.time_ns = now;
+    r.received_ns = now - 1'000'000;
+    r.id_random = 7;
+    if (r.tenant.empty()) r.tenant = kTenant;
+    if (r.command.empty()) r.command = "RENDER";
+    r.payload = std::make_shared<const std::string>("{}");
+    r.create_span = span(++draws);
+    r.timeline_trace_id.bytes[0] = 1;
+    r.trace.span = {.trace_id = r.timeline_trace_id, .span_id = r.create_span, .flags = 3};
+    r.traced = true;
+    return state.apply(r);
+  }
+  Result<Effects> claim(const std::string& worker, std::int64_t seconds = 30) {
+    const auto sequence = state.head(kTenant, "render");
+    return state.apply(ClaimRecord{.time_ns = now,
+                                   .sequence = sequence,
+                                   .worker = std::make_shared<const std::string>(worker),
+                                   .lease_ns = seconds * kSecond,
+                                   .lease_token = ++draws,
+                                   .queued_span = span(++draws),
+                                   .claim_span = span(++draws),
+                                   .request = {}});
+  }
+  OwnerFields by(const std::string& worker, const Task& task, std::uint64_t token = 0) {
+    return {.sequence = task.info->id.sequence,
+            .id_random = task.info->id.random,
+            .tenant = task.info->tenant,
+            .worker = worker,
+            .lease_token = token,
+            .received_ns = now,
+            .span = span(++draws),
+            .run_span = span(++draws),
+            .request = {}};
+  }
+  ReturnRules rules() {
+    return {.retry = retry,
+            .draw = ++draws,
+            .count_twice = false,
+            .dead_letter_span = span(++draws),
+            .delivery_id = ++draws,
+            .retention_ns = 24LL * 3600 * kSecond};
+  }
+  Result<Effects> nack(const std::string& worker, const Task& task, std::int64_t seconds,
+                       std::string reason = "broken") {
+    return state.apply(NackRecord{.time_ns = now,
+                                  .owner = by(worker, task),
+                                  .delay_seconds = seconds,
+                                  .reason = std::move(reason),
+                                  .rules = rules()});
+  }
+  Result<Effects> submit(const std::string& worker, const Task& task, std::uint64_t token = 0) {
+    SubmitRecord r{.time_ns = now,
+                   .owner = by(worker, task, token),
+                   .status = Status::kCompleted,
+                   .has_result = true,
+                   .result = {},
+                   .delivery_id = ++draws,
+                   .retention_ns = 24LL * 3600 * kSecond};
+    r.result.result_json = "{}";
+    return state.apply(r);
+  }
+  Result<Effects> expire(const Task& task) {
+    return state.apply(
+        ExpireRecord{.time_ns = now, .sequence = task.info->id.sequence, .span = span(++draws), .rules = rules()});
+  }
+};
+
+inline const Task& must(const Result<Effects>& effects) {
+  EXPECT_TRUE(effects.has_value()) << (effects ? "" : effects.error().message);
+  return *effects->task;
+}
+
+inline Code code_of(const Result<Effects>& effects) { return effects ? Code::kInternal : effects.error().code; }
+
+// Finished tasks whose time has come, in order of it.
+inline std::vector<std::uint64_t> over(const State& state, std::int64_t now_ns) {
+  std::set<std::pair<std::int64_t, std::uint64_t>> found;
+  state.each_in_memory([&](const Task& task) {
+    if (task.finished() && task.retire_ns <= now_ns) found.emplace(task.retire_ns, task.info->id.sequence);
+  });
+  std::vector<std::uint64_t> sequences;
+  for (const auto& [time, sequence] : found) sequences.push_back(sequence);
+  return sequences;
+}
+
+// A random history: whatever happened live happens again from the log's bytes, from every prefix.
+inline std::vector<std::pair<std::string, std::string>> random_history(std::uint64_t seed, int steps) {
+  SeededRng rng(seed);
+  World w;
+  std::vector<std::pair<std::string, std::string>> history;  // record bytes, digest after it
+  const auto log = [&](const Record& record) {
+    const auto effects = w.state.apply(record);
+    if (!effects || effects->duplicate) return;
+    std::string bytes;
+    append_record(record, bytes);
+    history.emplace_back(std::move(bytes), w.state.digest());
+  };
+  for (int step = 0; step < steps; ++step) {
+    w.now += static_cast<std::int64_t>(rng.next() % (3 * static_cast<std::uint64_t>(kSecond)));
+    const auto pick = [&](std::uint64_t n) { return rng.next() % n; };
+    auto* task = w.state.task(1 + pick(20));
+    const auto worker = pick(2) == 0 ? kAlice : kBob;
+    switch (pick(10)) {
+      case 0:
+      case 1: {
+        CreateRecord r{.time_ns = w.now,
+                       .received_ns = w.now,
+                       .visible_ns = pick(3) == 0 ? w.now + 2 * kSecond : 0,
+                       .key_ttl_ns = kSecond,
+                       .id_random = 7,
+                       .tenant = kTenant,
+                       .command = pick(2) == 0 ? "render" : "Encode",
+                       .webhook = pick(2) == 0 ? "http://h/x" : "",
+                       .idempotency_key = pick(3) == 0 ? "key" + std::to_string(pick(5)) : "",
+                       .payload = std::make_shared<const std::string>("1"),
+                       .content_hash = pick(2),
+                       .priority = static_cast<int>(pick(10)),
+                       .max_attempts = static_cast<std::uint32_t>(1 + pick(3))};
+        log(r);
+        break;
+      }
+      case 2:
+      case 3:
+        log(ClaimRecord{.time_ns = w.now,
+                        .sequence = w.state.head_of_any(kTenant),
+                        .worker = std::make_shared<const std::string>(worker),
+                        .lease_ns = static_cast<std::int64_t>(pick(10)) * kSecond,
+                        .lease_token = rng.next() | 1U,
+                        .queued_span = span(rng.next()),
+                        .claim_span = span(rng.next()),
+                        .request = {}});
+        break;
+      case 4:
+        if (task != nullptr)
+          log(HeartbeatRecord{.time_ns = w.now, .owner = w.by(worker, *task), .extend_ns = 5 * kSecond});
+        break;
+      case 5:
+        if (task != nullptr) log(AbandonRecord{.time_ns = w.now, .owner = w.by(worker, *task)});
+        break;
+      case 6:
+        if (task != nullptr)
+          log(NackRecord{.time_ns = w.now,
+                         .owner = w.by(worker, *task),
+                         .delay_seconds = static_cast<std::int64_t>(pick(3)),
+                         .reason = "",
+                         .rules = w.rules()});
+        break;
+      case 7:
+        if (task != nullptr) {
+          SubmitRecord r{.time_ns = w.now,
+                         .owner = w.by(worker, *task),
+                         .status = Status::kCompleted,
+                         .has_result = true,
+                         .result = {},
+                         .delivery_id = rng.next() >> 1,
+                         .retention_ns = static_cast<std::int64_t>(pick(30)) * 3600 * kSecond};
+          r.result.result_json = R"({"n":1})";
+          r.result.artifacts = {{"a", "b"}};
+          log(r);
+        }
+        break;
+      case 8:
+        log(DurableRecord{.time_ns = w.now, .upto = w.state.records(), .durable_ns = w.now});
+        if (!w.state.deliveries().empty())
+          log(WebhookRecord{.time_ns = w.now,
+                            .delivery_id = w.state.deliveries().begin()->first,
+                            .start_ns = w.now,
+                            .end_ns = w.now,
+                            .http_status = 500,
+                            .error = pick(2) == 0 ? WebhookError::kStatus : WebhookError::kNone,
+                            .span = span(rng.next()),
+                            .attempts_max = 2,
+                            .backoff_base_ns = kSecond,
+                            .backoff_max_ns = kSecond});
+        break;
+      default:
+        while (!w.state.leases().empty() && w.state.leases().begin()->first <= w.now)
+          log(ExpireRecord{.time_ns = w.now,
+                           .sequence = w.state.leases().begin()->second,
+                           .span = span(rng.next()),
+                           .rules = w.rules()});
+        while (!w.state.delayed().empty() && w.state.delayed().top().first <= w.now)
+          log(PromoteRecord{.time_ns = w.now, .sequence = w.state.delayed().top().second, .span = span(rng.next())});
+        if (pick(10) == 0) w.now += 25LL * 3600 * kSecond;
+        for (const auto sequence : over(w.state, w.now))
+          if (pick(2) == 0) {
+            log(RetireRecord{.time_ns = w.now, .sequence = sequence});
+          } else {
+            const auto& gone = *w.state.task(sequence);
+            log(RetireBatchRecord{.time_ns = w.now, .entries = {w.state.retire_entry(gone)}});
+          }
+    }
+  }
+  return history;
+}
+
+}  // namespace codeq::core
