@@ -41,25 +41,36 @@ class HeldSender final : public WebhookSender {
   std::vector<Held> held_;
 };
 
-// One broker process over a disk that outlives it.
+// What outlives a process.
+struct Machine {
+  std::shared_ptr<log::MemoryDisk> log = std::make_shared<log::MemoryDisk>();
+  std::shared_ptr<storage::MemoryStore> store = std::make_shared<storage::MemoryStore>();
+  bool forgetful = false;  // nothing stays in memory that need not
+};
+
+// One broker process on a machine.
 struct Process {
-  explicit Process(std::shared_ptr<log::MemoryDisk> on, ManualClock& with, bool traced = true,
-                   std::int64_t retention_seconds = 86'400)
-      : log(std::move(on)), clock(with) {
+  explicit Process(const Machine& on, ManualClock& with, bool traced = true, std::int64_t retention_seconds = 86'400)
+      : log(on.log), clock(with), store(on.store) {
     observe::Tracer& used = traced ? static_cast<observe::Tracer&>(tracer) : off;
     PartitionOptions options;
     options.retention_seconds = retention_seconds;
     options.retry = {.kind = core::RetryKind::kFixed, .base_seconds = 5, .max_seconds = 900};
+    if (on.forgetful) {
+      options.cut_after_ns = 0;
+      options.ready_bytes_max = 0;
+      options.log_bytes_max = 4096;
+    }
     partition = std::make_unique<Partition>(
         options, Partition::Deps{.log = log,
-                                 .store = store,
+                                 .store = *store,
                                  .clock = clock,
                                  .rng = rng,
                                  .tracer = used,
                                  .metrics = metrics,
                                  .webhooks = sender,
                                  .disk_low = [this] { return disk_low.load(); },
-                                 .on_log_failure = [this](const Error& e) { failure.set_value(e.code); }});
+                                 .on_failure = [this](const Error& e) { failure.set_value(e.code); }});
     const auto report = partition->start();
     EXPECT_TRUE(report.has_value()) << (report ? "" : report.error().message);
   }
@@ -130,7 +141,7 @@ struct Process {
 
   log::MemoryLog log;
   ManualClock& clock;
-  storage::MemoryStore store;
+  std::shared_ptr<storage::MemoryStore> store;
   SystemRng rng;
   observe::MemoryTracer tracer;
   struct Off final : observe::Tracer {
@@ -147,12 +158,16 @@ struct Process {
   std::unique_ptr<Partition> partition;
 };
 
-struct PartitionTest : testing::Test {
-  std::shared_ptr<log::MemoryDisk> disk = std::make_shared<log::MemoryDisk>();
+// Everything holds with tasks in memory and with tasks that must be read from the store each time.
+struct PartitionTest : testing::TestWithParam<bool> {
+  PartitionTest() { disk.forgetful = GetParam(); }
+  Machine disk;
   ManualClock clock;
 };
+INSTANTIATE_TEST_SUITE_P(Memory, PartitionTest, testing::Bool(),
+                         [](const auto& kind) { return kind.param ? "Forgetful" : "Usual"; });
 
-TEST_F(PartitionTest, ATaskGoesFromCreateToResultAndEverySpanIsInOneTrace) {
+TEST_P(PartitionTest, ATaskGoesFromCreateToResultAndEverySpanIsInOneTrace) {
   Process p(disk, clock);
   const auto created = p.create({.webhook = "http://hooks.example/x"});
   clock.advance_ns(kNanosPerSecond);
@@ -186,7 +201,7 @@ TEST_F(PartitionTest, ATaskGoesFromCreateToResultAndEverySpanIsInOneTrace) {
   for (const auto& event : timeline.events) EXPECT_NE(event.end_ns, 0);
 }
 
-TEST_F(PartitionTest, ARestartKeepsTheTaskItsLeaseAndItsTrace) {
+TEST_P(PartitionTest, ARestartKeepsTheTaskItsLeaseAndItsTrace) {
   std::optional<TaskSnapshot> claimed;
   {
     Process before(disk, clock);
@@ -202,9 +217,10 @@ TEST_F(PartitionTest, ARestartKeepsTheTaskItsLeaseAndItsTrace) {
   EXPECT_TRUE(after.submit("alice", *claimed).has_value());
 }
 
-TEST_F(PartitionTest, AStepOfTheWallClockNeitherExpiresNorFreezesALease) {
+TEST_P(PartitionTest, AStepOfTheWallClockNeitherExpiresNorFreezesALease) {
   for (const auto step : {3600 * kNanosPerSecond, -3600 * kNanosPerSecond}) {
-    auto fresh = std::make_shared<log::MemoryDisk>();
+    Machine fresh;
+    fresh.forgetful = GetParam();
     std::optional<TaskSnapshot> claimed;
     {
       Process p(fresh, clock);
@@ -223,7 +239,7 @@ TEST_F(PartitionTest, AStepOfTheWallClockNeitherExpiresNorFreezesALease) {
   }
 }
 
-TEST_F(PartitionTest, AParkedClaimIsServedByTheTaskItWaitsFor) {
+TEST_P(PartitionTest, AParkedClaimIsServedByTheTaskItWaitsFor) {
   Process p(disk, clock);
   std::promise<Result<std::vector<TaskSnapshot>>> promise;
   auto served = promise.get_future();
@@ -235,7 +251,7 @@ TEST_F(PartitionTest, AParkedClaimIsServedByTheTaskItWaitsFor) {
   EXPECT_EQ(claimed->at(0).info->id, created.info->id);
 }
 
-TEST_F(PartitionTest, AnAbandonedCallTakesNoTask) {
+TEST_P(PartitionTest, AnAbandonedCallTakesNoTask) {
   Process p(disk, clock);
   std::promise<std::size_t> answered;
   const auto id = p.partition->claim(p.caller("alice"),
@@ -247,7 +263,7 @@ TEST_F(PartitionTest, AnAbandonedCallTakesNoTask) {
   EXPECT_EQ(p.get(created).status, core::Status::kPending);
 }
 
-TEST_F(PartitionTest, AnUndeliveredAnswerGivesItsTasksBackInOrder) {
+TEST_P(PartitionTest, AnUndeliveredAnswerGivesItsTasksBackInOrder) {
   Process p(disk, clock);
   const auto first = p.create({});
   p.create({});
@@ -258,7 +274,7 @@ TEST_F(PartitionTest, AnUndeliveredAnswerGivesItsTasksBackInOrder) {
   EXPECT_EQ(again[0].attempts, 1U);
 }
 
-TEST_F(PartitionTest, AnExpiredLeaseComesBackThroughTheTimerWithItsCause) {
+TEST_P(PartitionTest, AnExpiredLeaseComesBackThroughTheTimerWithItsCause) {
   Process p(disk, clock);
   const auto created = p.create({});
   p.claim("alice");
@@ -284,7 +300,7 @@ TEST_F(PartitionTest, AnExpiredLeaseComesBackThroughTheTimerWithItsCause) {
                                              "codeq.task.claim"}));
 }
 
-TEST_F(PartitionTest, AWebhookIsRetriedAcrossARestartUnderTheSameParent) {
+TEST_P(PartitionTest, AWebhookIsRetriedAcrossARestartUnderTheSameParent) {
   std::string first_parent;
   {
     Process p(disk, clock);
@@ -309,7 +325,7 @@ TEST_F(PartitionTest, AWebhookIsRetriedAcrossARestartUnderTheSameParent) {
   EXPECT_EQ(spans[0].attribute("codeq.webhook.attempt"), "2");
 }
 
-TEST_F(PartitionTest, ALogWrittenUnderAnotherRetentionReplays) {
+TEST_P(PartitionTest, ALogWrittenUnderAnotherRetentionReplays) {
   {
     Process brief(disk, clock, true, 1);
     brief.create({});
@@ -321,7 +337,7 @@ TEST_F(PartitionTest, ALogWrittenUnderAnotherRetentionReplays) {
   EXPECT_TRUE(patient.claim("alice").empty());
 }
 
-TEST_F(PartitionTest, ManyLargeCreatesAtOnceAreSplitIntoGroupsThatTheLogTakes) {
+TEST_P(PartitionTest, ManyLargeCreatesAtOnceAreSplitIntoGroupsThatTheLogTakes) {
   Process p(disk, clock);
   const std::string payload = '"' + std::string(1 << 20, 'x') + '"';
   std::atomic<int> kept = 0;
@@ -336,13 +352,13 @@ TEST_F(PartitionTest, ManyLargeCreatesAtOnceAreSplitIntoGroupsThatTheLogTakes) {
   EXPECT_EQ(kept, 100);
 }
 
-TEST_F(PartitionTest, ABatchOfLargeTasksIsHandedOutInSeveralAnswers) {
+TEST_P(PartitionTest, ABatchOfLargeTasksIsHandedOutInSeveralAnswers) {
   Process p(disk, clock);
   for (int i = 0; i < 10; ++i) p.create({.payload = '"' + std::string(600'000, 'x') + '"'});
   EXPECT_EQ(p.claim("alice", 100).size(), 4U);  // the one that passes 2 MiB is the last
 }
 
-TEST_F(PartitionTest, AClaimNamesAtMostAHundredCommands) {
+TEST_P(PartitionTest, AClaimNamesAtMostAHundredCommands) {
   Process p(disk, clock);
   const auto refused = p.result_of<std::vector<TaskSnapshot>>([&](auto done) {
     p.partition->claim(p.caller("alice"),
@@ -353,7 +369,7 @@ TEST_F(PartitionTest, AClaimNamesAtMostAHundredCommands) {
   EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
 }
 
-TEST_F(PartitionTest, TracingSwitchedOffMidLifeHandsOutTheOriginAndNoSpanThatIsNeverMade) {
+TEST_P(PartitionTest, TracingSwitchedOffMidLifeHandsOutTheOriginAndNoSpanThatIsNeverMade) {
   std::optional<TaskSnapshot> created;
   {
     Process traced(disk, clock);
@@ -363,8 +379,8 @@ TEST_F(PartitionTest, TracingSwitchedOffMidLifeHandsOutTheOriginAndNoSpanThatIsN
   EXPECT_EQ(off.claim("alice").at(0).context, created->context);
 }
 
-TEST_F(PartitionTest, NothingIsAnsweredAfterTheLogHasFailed) {
-  disk->fail_append = 2;
+TEST_P(PartitionTest, NothingIsAnsweredAfterTheLogHasFailed) {
+  disk.log->fail_append = 2;
   Process p(disk, clock);
   p.create({});
   std::vector<CreateTask> asks(1);
@@ -375,7 +391,7 @@ TEST_F(PartitionTest, NothingIsAnsweredAfterTheLogHasFailed) {
   EXPECT_EQ(p.failure.get_future().get(), Code::kIo);
 }
 
-TEST_F(PartitionTest, TracingOffLetsTheReceivedContextThroughUntouched) {
+TEST_P(PartitionTest, TracingOffLetsTheReceivedContextThroughUntouched) {
   Process p(disk, clock, false);
   core::TraceContext incoming;
   incoming.span = *core::parse_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
@@ -389,7 +405,7 @@ TEST_F(PartitionTest, TracingOffLetsTheReceivedContextThroughUntouched) {
   EXPECT_EQ(p.timeline(claimed).events.size(), 5U);
 }
 
-TEST_F(PartitionTest, ADiskThatIsNearlyFullStopsCreatesAlone) {
+TEST_P(PartitionTest, ADiskThatIsNearlyFullStopsCreatesAlone) {
   Process p(disk, clock);
   p.create({});
   p.disk_low = true;
@@ -402,7 +418,7 @@ TEST_F(PartitionTest, ADiskThatIsNearlyFullStopsCreatesAlone) {
   EXPECT_TRUE(p.submit("alice", claimed).has_value());
 }
 
-TEST_F(PartitionTest, DrainingAnswersParkedPollsAtOnce) {
+TEST_P(PartitionTest, DrainingAnswersParkedPollsAtOnce) {
   Process p(disk, clock);
   std::promise<std::size_t> served;
   p.partition->claim(p.caller("alice"), {.commands = {}, .count = 1, .lease_seconds = 30, .wait_ms = 30'000},
@@ -412,7 +428,7 @@ TEST_F(PartitionTest, DrainingAnswersParkedPollsAtOnce) {
   EXPECT_TRUE(p.claim("bob").empty());
 }
 
-TEST_F(PartitionTest, AnIdempotentReplayHasItsSpanInTheCallersTraceAndLinksToTheTask) {
+TEST_P(PartitionTest, AnIdempotentReplayHasItsSpanInTheCallersTraceAndLinksToTheTask) {
   Process p(disk, clock);
   const auto first = p.create({.idempotency_key = "k"});
   p.request = *core::parse_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");

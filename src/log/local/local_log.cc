@@ -52,7 +52,11 @@ LocalLog::~LocalLog() {
   if (replayed_ && !is_broken_.load() && sync()) static_cast<void>(mark_durable());
 }
 
-Result<void> LocalLog::replay(const Visit& visit) {
+Result<void> LocalLog::replay(std::uint64_t after, const Visit& wanted) {
+  const Visit visit = [&](std::uint64_t group, std::string_view bytes) -> Result<void> {
+    if (group <= after) return {};
+    return wanted(group, bytes);
+  };
   CODEQ_TRY_VOID(refuse_if_broken());
   if (replayed_) return broken({Code::kInternal, "the log is replayed twice"});
   auto recovered = recover(*folder_, disk_, visit);
@@ -77,7 +81,7 @@ Result<void> LocalLog::replay(const Visit& visit) {
 }
 
 Result<std::uint64_t> LocalLog::append(std::string_view records) {
-  if (!replayed_) CODEQ_TRY_VOID(replay([](std::uint64_t, std::string_view) { return Result<void>{}; }));
+  if (!replayed_) CODEQ_TRY_VOID(replay(0, [](std::uint64_t, std::string_view) { return Result<void>{}; }));
   CODEQ_TRY_VOID(refuse_if_broken());
   if (records.size() > options_.group_bytes_max) {
     return fail(Code::kInvalidArgument, fmt::format("a log group of {} bytes is over the bound of {}", records.size(),

@@ -46,7 +46,8 @@ class LocalLog final : public Log {
   LocalLog(const LocalLog&) = delete;
   LocalLog& operator=(const LocalLog&) = delete;
 
-  Result<void> replay(const Visit& visit) override;
+  Result<void> replay(std::uint64_t after, const Visit& visit) override;
+  void release(std::uint64_t) override {}
   Result<std::uint64_t> append(std::string_view records) override;
   Result<void> sync() override;
 

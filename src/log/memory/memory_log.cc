@@ -2,13 +2,14 @@
 
 namespace codeq::log {
 
-Result<void> MemoryLog::replay(const Visit& visit) {
+Result<void> MemoryLog::replay(std::uint64_t after, const Visit& visit) {
   if (!error_ && replayed_) error_ = Error{Code::kInternal, "the log is replayed twice"};
   if (error_) return std::unexpected<Error>(*error_);
   replayed_ = true;
   std::uint64_t number = 0;
   for (const std::string& group : disk_->groups) {
-    if (auto visited = visit(++number, group); !visited) {
+    if (++number <= after) continue;
+    if (auto visited = visit(number, group); !visited) {
       error_ = std::move(visited).error();
       return std::unexpected<Error>(*error_);
     }

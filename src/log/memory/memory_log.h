@@ -30,7 +30,8 @@ class MemoryLog final : public Log {
                      std::size_t group_bytes_max = std::size_t{64} << 20)
       : disk_(std::move(disk)), group_bytes_max_(group_bytes_max) {}
 
-  Result<void> replay(const Visit& visit) override;
+  Result<void> replay(std::uint64_t after, const Visit& visit) override;
+  void release(std::uint64_t) override {}
   Result<std::uint64_t> append(std::string_view records) override;
   Result<void> sync() override;
 
