@@ -24,7 +24,7 @@
 #include "observe/null_tracer.h"
 #include "observe/otlp/exporter.h"
 #include "services/partition.h"
-#include "storage/memory/memory_store.h"
+#include "storage/rocks/rocks_store.h"
 #include "transport/http/server.h"
 #include "transport/webhook/curl_sender.h"
 
@@ -128,8 +128,8 @@ std::size_t connections_allowed() {
 }
 
 // What was promised can no longer be kept: say so and end, without running anything that could still answer.
-void log_failed(const Error& error) {
-  spdlog::critical("the log cannot be written any more, stopping: {}", error.message);
+void disk_failed(const Error& error) {
+  spdlog::critical("the data folder cannot be used any more, stopping: {}", error.message);
   spdlog::shutdown();
   _exit(exit_status_of(error.code));
 }
@@ -157,7 +157,7 @@ struct Server::Parts {
   observe::OtlpTracer* exporter = nullptr;  // is `tracer`, where it exports
   std::string sampling = "off";
   std::unique_ptr<log::LocalLog> log;
-  storage::MemoryStore store;
+  std::unique_ptr<storage::rocks::RocksStore> store;
   std::unique_ptr<services::Authenticator> authenticator;
   std::unique_ptr<LateSender> late;
   std::unique_ptr<services::Partition> partition;  // destroyed after the sender that calls it back
@@ -212,9 +212,21 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
     return failure(exit_status_of(ours.error().code), "init app: " + ours.error().message);
   auto opened = log::LocalLog::open({.folder = std::filesystem::path(config.data_path) / "log",
                                      .durability = log_durability(config.durability),
-                                     .interval = milliseconds(config.durability_interval_ms)});
+                                     .interval = milliseconds(config.durability_interval_ms),
+                                     .spare_segments = static_cast<std::size_t>(config.log_spare_segments)});
   if (!opened) return failure(exit_status_of(opened.error().code), "init app: " + opened.error().message);
   log = std::move(*opened);
+  storage::rocks::Options store_options;
+  store_options.folder = std::filesystem::path(config.data_path) / "store";
+  store_options.id = log->id();
+  store_options.write_buffer_bytes = static_cast<std::uint64_t>(config.store_write_buffer_bytes);
+  store_options.cache_bytes = static_cast<std::uint64_t>(config.store_cache_bytes);
+  store_options.on_durable = [this](storage::Position position) { log->release(position.group); };
+  store_options.on_error = disk_failed;
+  auto opened_store = storage::rocks::RocksStore::open(std::move(store_options));
+  if (!opened_store)
+    return failure(exit_status_of(opened_store.error().code), "init app: " + opened_store.error().message);
+  store = std::move(*opened_store);
 
   services::PartitionOptions options;
   options.default_lease_seconds = config.default_lease_seconds;
@@ -231,12 +243,20 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   options.webhook_backoff_max_seconds = config.result_webhook_max_backoff_seconds;
   options.outbox.per_host = static_cast<std::size_t>(config.webhook_per_host_concurrency);
   options.zone_offset_seconds = zoned ? &zone_offset_seconds : nullptr;
+  const auto budget = static_cast<std::size_t>(config.memory_budget_bytes);
+  options.inbox_bytes_max = budget / 8;
+  options.unsaved_bytes_max = budget / 8;
+  options.ready_bytes_max = budget / 16;
+  options.queue_bytes_max = budget / 4;
+  options.log_bytes_max = static_cast<std::uint64_t>(config.log_bytes_max);
+  options.cut_after_ns = config.image_cut_ms * kNanosPerMilli;
+  options.cut_bytes = static_cast<std::size_t>(config.image_cut_bytes);
 
   late = std::make_unique<LateSender>(webhooks);
   partition = std::make_unique<services::Partition>(
       options, services::Partition::Deps{
                    .log = *log,
-                   .store = store,
+                   .store = *store,
                    .clock = clock,
                    .rng = rng,
                    .tracer = *tracer,
@@ -247,7 +267,7 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
                          struct statvfs disk{};
                          return statvfs(path.c_str(), &disk) == 0 && disk.f_bavail * disk.f_frsize < reserve;
                        },
-                   .on_log_failure = log_failed});
+                   .on_failure = disk_failed});
   auto allowed = transport::AllowedNetworks::parse(config.webhook_allowed_networks);
   if (!allowed) return failure(kExitConfig, "invalid config: webhookAllowedNetworks: " + allowed.error().message);
   transport::WebhookSenderOptions sender;
@@ -262,8 +282,8 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   const auto began = clock.steady_ns();
   auto report = partition->start();
   if (!report) return failure(exit_status_of(report.error().code), "init app: " + report.error().message);
-  spdlog::info("recovered {} tasks from {} records in {} groups, {} ms", report->tasks, report->records, report->groups,
-               (clock.steady_ns() - began) / kNanosPerMilli);
+  spdlog::info("recovered: {} tasks wait, {} are leased; {} records in {} groups were replayed from the log, {} ms",
+               report->waiting, report->leased, report->records, report->groups, (clock.steady_ns() - began) / kNanosPerMilli);
   return {};
 }
 
@@ -337,7 +357,7 @@ Result<void> check_data_folder(const std::string& path) {
     return fail(Code::kIo, "cannot make " + path + ": " + std::strerror(errno));
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     const auto name = entry.path().filename().string();
-    if (name == "log" || name == "dev-tokens" || name == "artifacts") continue;
+    if (name == "log" || name == "store" || name == "dev-tokens" || name == "artifacts") continue;
     return fail(Code::kInvalidArgument,
                 path + " holds " + name +
                     ", which is not CodeQ's; nothing was changed. A store of the reference broker cannot be read: "
@@ -375,6 +395,7 @@ void Server::stop() {
   if (p.partition) p.partition->stop();
   p.webhooks.reset();
   p.partition.reset();
+  p.store.reset();
   p.log.reset();
   if (p.exporter != nullptr) p.exporter->shutdown(seconds(5));
 }

@@ -81,6 +81,21 @@ bool is_zone_name(const std::string& name) {
   return !name.empty() && name.size() <= 64 && name.front() != '/' && std::ranges::all_of(name, letter);
 }
 
+void settle_memory(LoadedConfig& loaded, Messages& wrong) {
+  Config& config = loaded.config;
+  const auto share = config.memory_budget_bytes / 8;
+  for (auto* part : {&config.store_write_buffer_bytes, &config.store_cache_bytes, &config.http_in_flight_bytes_max})
+    if (*part == 0) *part = share;
+  // Half of the budget is for queues and tasks; the rest must hold the three parts.
+  const auto parts = config.store_write_buffer_bytes + config.store_cache_bytes + config.http_in_flight_bytes_max;
+  if (parts > config.memory_budget_bytes / 2)
+    wrong.push_back(fmt::format(
+        "{}{} bytes cannot hold storeWriteBufferBytes ({}), storeCacheBytes ({}) and httpInFlightBytesMax ({}): together they "
+        "may take half of it",
+        where(loaded, "memoryBudgetBytes"), config.memory_budget_bytes, config.store_write_buffer_bytes,
+        config.store_cache_bytes, config.http_in_flight_bytes_max));
+}
+
 void settle_server(LoadedConfig& loaded, Messages& wrong) {
   Config& config = loaded.config;
   config.timezone = config.timezone.empty() ? "UTC" : config.timezone;
@@ -113,6 +128,7 @@ void settle(LoadedConfig& loaded, Messages& wrong) {
   Config& config = loaded.config;
   settle_server(loaded, wrong);
   settle_store(loaded, wrong);
+  settle_memory(loaded, wrong);
   settle_auth(loaded, wrong, "producer", config.producer_auth_provider, config.producer_auth_config);
   settle_auth(loaded, wrong, "worker", config.worker_auth_provider, config.worker_auth_config);
   settle_webhooks(loaded, wrong);

@@ -51,6 +51,14 @@ struct Config {
   std::int64_t durability_interval_ms = 100;
   std::int64_t disk_reserve_bytes = std::int64_t{256} << 20;
   std::int64_t command_queue_max = 8192;
+  std::int64_t memory_budget_bytes = std::int64_t{512} << 20;
+  std::int64_t store_write_buffer_bytes = 0;  // after loading: never 0, and so for the two below
+  std::int64_t store_cache_bytes = 0;
+  std::int64_t http_in_flight_bytes_max = 0;
+  std::int64_t log_bytes_max = std::int64_t{256} << 20;
+  std::int64_t log_spare_segments = 1;
+  std::int64_t image_cut_ms = 250;
+  std::int64_t image_cut_bytes = std::int64_t{16} << 20;
 
   // Tasks
   std::int64_t default_lease_seconds = 300;
