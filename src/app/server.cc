@@ -218,7 +218,7 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   log = std::move(*opened);
   storage::rocks::Options store_options;
   store_options.folder = std::filesystem::path(config.data_path) / "store";
-  store_options.id = log->id();
+  std::memcpy(store_options.id.data(), log->id().data(), store_options.id.size());
   store_options.write_buffer_bytes = static_cast<std::uint64_t>(config.store_write_buffer_bytes);
   store_options.cache_bytes = static_cast<std::uint64_t>(config.store_cache_bytes);
   store_options.on_durable = [this](storage::Position position) { log->release(position.group); };

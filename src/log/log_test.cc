@@ -159,7 +159,7 @@ TEST_P(EveryLog, HandsOnTheErrorOfTheOneWhoReads) {
   log.reset();
   log = place_->open();
   int seen = 0;
-  const auto stopped = log->replay([&](std::uint64_t, std::string_view) -> Result<void> {
+  const auto stopped = log->replay(0, [&](std::uint64_t, std::string_view) -> Result<void> {
     if (++seen == 2) return fail(Code::kCorrupt, "an unknown record");
     return {};
   });

@@ -162,8 +162,8 @@ bool Partition::round(std::vector<Queued>& commands, std::vector<Command>& retur
   serve_parked();
   expire_parked();
   start_deliveries();
-  sweep();
   settle();
+  sweep();
   keep_memory_small();
   drive_cut();
   flush();

@@ -111,9 +111,10 @@ struct Process {
     EXPECT_TRUE(made.at(0).has_value()) << (made.at(0) ? "" : made.at(0).error().message);
     return made.at(0).value_or(TaskSnapshot{});
   }
-  std::vector<TaskSnapshot> claim(std::string worker, std::uint32_t count = 1) {
+  std::vector<TaskSnapshot> claim(std::string worker, std::uint32_t count = 1, std::int64_t wait_ms = 0) {
     return wait_for<std::vector<TaskSnapshot>>([&](auto done) {
-      partition->claim(caller(std::move(worker)), {.commands = {"render"}, .count = count, .lease_seconds = 30},
+      partition->claim(caller(std::move(worker)),
+                       {.commands = {"render"}, .count = count, .lease_seconds = 30, .wait_ms = wait_ms},
                        std::move(done));
     });
   }
@@ -281,7 +282,7 @@ TEST_P(PartitionTest, AnExpiredLeaseComesBackThroughTheTimerWithItsCause) {
   clock.advance_ns(30 * kNanosPerSecond);
   EXPECT_EQ(p.get(created).place, core::Place::kDelayed);
   clock.advance_ns(5 * kNanosPerSecond);
-  const auto again = p.claim("bob");
+  const auto again = p.claim("bob", 1, 1000);  // the task may have to be read first
   ASSERT_EQ(again.size(), 1U);
   EXPECT_EQ(again[0].attempts, 2U);
   p.partition->stop();

@@ -198,7 +198,7 @@ Result<void> Folder::list_segments(const std::vector<std::string>& names) {
   for (const std::string& name : names) {  // sorted, and so by number as long as twelve digits are enough
     const auto number = segment_number(name);
     if (!number) continue;
-    const std::uint64_t expected = segments_.size() + 1;
+    const std::uint64_t expected = segments_.empty() ? *number : segments_.back().number + 1;  // released ones are gone
     if (*number != expected)
       return fail(Code::kCorrupt,
                   fmt::format("{}, byte 0: the file is missing, but {} is there", path_of(expected), path_of(name)));
@@ -251,6 +251,35 @@ Result<SegmentFile> Folder::create_segment(std::uint64_t number, std::uint64_t b
   }
   CODEQ_TRY_VOID(put_in_place(std::move(file), kSegmentTemporary, segment_name(number)));
   return SegmentFile{number, bytes};
+}
+
+Result<SegmentFile> Folder::recycle_segment(const SegmentFile& old, std::uint64_t number) {
+  const std::string from = segment_name(old.number);
+  // Out of the line first: a file under its old name with a new header would be damage.
+  if (::renameat(folder_.fd(), from.c_str(), folder_.fd(), kSegmentTemporary) != 0)
+    return system_error(errno, fmt::format("cannot take {} out of use", path_of(old.number)));
+  if (const int failed = sync_all(disk_, folder_.fd()); failed != 0)
+    return system_error(failed, fmt::format("cannot sync the log folder {}", path_.string()));
+  File file(::openat(folder_.fd(), kSegmentTemporary, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return system_error(errno, fmt::format("cannot open {}", path_of(kSegmentTemporary)));
+  const auto header = encode_segment_header({id_, number}, old.bytes, incarnation_);
+  if (const int failed = write_all(disk_, file.fd(), std::string_view(header.data(), header.size()), 0); failed != 0)
+    return system_error(failed, fmt::format("cannot write {}", path_of(kSegmentTemporary)));
+  CODEQ_TRY_VOID(put_in_place(std::move(file), kSegmentTemporary, segment_name(number)));
+  return SegmentFile{number, old.bytes};
+}
+
+Result<void> Folder::remove_segment(const SegmentFile& old) {
+  if (::unlinkat(folder_.fd(), segment_name(old.number).c_str(), 0) != 0)
+    return system_error(errno, fmt::format("cannot remove {}", path_of(old.number)));
+  // The order of removals must not change on the way to the disk: numbers stay without a gap.
+  if (const int failed = sync_all(disk_, folder_.fd()); failed != 0)
+    return system_error(failed, fmt::format("cannot sync the log folder {}", path_.string()));
+  return {};
+}
+
+bool Folder::has_segment(std::uint64_t number) const {
+  return ::faccessat(folder_.fd(), segment_name(number).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 Result<void> Folder::put_in_place(File file, const char* temporary, const std::string& name) {

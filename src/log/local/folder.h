@@ -2,14 +2,14 @@
 //
 //   lock                   held with flock(2) for as long as the folder is open
 //   format                 magic, version, folder id; its arrival makes the folder ours
-//   segment-000000000001   and so on, without a gap
+//   segment-000000000001   and so on, without a gap; the lowest ones go once they are released
 //   *.tmp                  under way, or left over from a crash; removed at the next open
 //
 // Errors   kUnavailable      another process holds the lock
 //          kInvalidArgument  the folder holds something else, or a newer version's log; not one byte was changed
 //          kCorrupt          damaged: the message has the file, the byte offset and what is wrong
 //          kDiskFull, kIo    what the system said
-// Threads  create_segment from one thread at a time; the rest is constant after open
+// Threads  create, recycle and remove_segment from one thread at a time; the rest is constant after open
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,14 @@ class Folder {
   // Writes a segment full of zeros under another name, syncs it, renames it into place and syncs the folder. It
   // takes the place of a segment of that number. kUnavailable: `stop` was requested; nothing is left of it.
   Result<SegmentFile> create_segment(std::uint64_t number, std::uint64_t bytes, const std::stop_token& stop = {});
+
+  // Gives the lowest segment of all, whose groups nobody needs, a new number and header; its old bytes stay. A crash on
+  // the way costs the file, which is then removed at the next open.
+  Result<SegmentFile> recycle_segment(const SegmentFile& old, std::uint64_t number);
+  // Removes the lowest segment of all.
+  Result<void> remove_segment(const SegmentFile& old);
+
+  [[nodiscard]] bool has_segment(std::uint64_t number) const;
 
   // Opens a segment for writing and checks its header against its name, its size and this folder.
   Result<File> open_segment(const SegmentFile& segment) const;

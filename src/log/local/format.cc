@@ -129,6 +129,15 @@ std::uint32_t encode_entry_header(const EntryHeader& header, const SegmentIdenti
   return crc;
 }
 
+std::optional<Position> position_before(std::string_view segment, const SegmentIdentity& identity) {
+  const auto parsed = parse_entry_header(segment, identity, folder_seed(identity.folder), kSegmentHeaderBytes);
+  if (!parsed) return std::nullopt;
+  const EntryHeader& first = parsed->header;
+  if (first.kind == EntryKind::kGroup && first.group == 0) return std::nullopt;
+  const auto group = first.group - (first.kind == EntryKind::kGroup ? 1 : 0);
+  return Position{.group = group, .durable = first.durable, .chain = first.chain, .marked = false};
+}
+
 Step read_entry(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
                 const Position& position) {
   if (offset > segment.size() || segment.size() - offset < kEntryHeaderBytes)
@@ -158,14 +167,23 @@ void move_past(const Entry& entry, Position& position) {
   position.marked = entry.header.kind == EntryKind::kMark && entry.header.durable == entry.header.group;
 }
 
-std::optional<Proof> find_proof(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
-                                std::uint64_t group) {
+std::optional<std::uint64_t> find_header(std::string_view segment, const SegmentIdentity& identity,
+                                         std::uint64_t offset) {
   const std::uint32_t seed = folder_seed(identity.folder);
   for (offset = aligned(offset); offset + kEntryHeaderBytes <= segment.size(); offset += 8) {
     if (get<std::uint64_t>(segment, offset) == 0)
       continue;  // the checksum and the magic: unused space, skipped at speed
-    const auto parsed = parse_entry_header(segment, identity, seed, offset);
-    if (parsed && parsed->header.durable >= group) return Proof{offset, parsed->header.group};
+    if (parse_entry_header(segment, identity, seed, offset)) return offset;
+  }
+  return std::nullopt;
+}
+
+std::optional<Proof> find_proof(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
+                                std::uint64_t group) {
+  const std::uint32_t seed = folder_seed(identity.folder);
+  for (auto at = find_header(segment, identity, offset); at; at = find_header(segment, identity, *at + 8)) {
+    const auto parsed = parse_entry_header(segment, identity, seed, *at);
+    if (parsed && parsed->header.durable >= group) return Proof{*at, parsed->header.group};
   }
   return std::nullopt;
 }

@@ -1,7 +1,7 @@
 // The bytes of the segment log, in memory: writing and checking them, no files. Tables in docs/formats/log.md.
 //
 // Shape    a segment is a header of 64 bytes, then entries, each at a multiple of 8; what follows the last entry is
-//          zeros or bytes of an earlier use. An entry is a group of records, or a mark (durability news, no records).
+//          zeros or bytes of an earlier use, which name another segment and so never pass. An entry is a group of records, or a mark (durability news, no records).
 // Errors   every function takes foreign bytes: it stays within them and says what is wrong
 // Threads  no state
 #pragma once
@@ -85,6 +85,9 @@ struct Step {
   bool header_is_good = false;   // then: this is the header of the very next group, only the payload is bad
 };
 
+// What was known before the first entry of a segment, as that entry tells it; nothing: there is no entry of the segment's own.
+std::optional<Position> position_before(std::string_view segment, const SegmentIdentity& identity);
+
 // The entry at `offset` of a segment's bytes, if it is the one that comes after `position`.
 Step read_entry(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset,
                 const Position& position);
@@ -106,6 +109,9 @@ std::uint64_t scan_segment(std::string_view segment, const SegmentIdentity& iden
 
 // The first byte at or after `offset` that is not zero, or the size. 8 bytes at a time: a prepared segment is 64 MiB of zeros.
 std::size_t find_used(std::string_view bytes, std::size_t offset);
+
+// Where the next header of this segment stands, at or after `offset`, whatever it says; nothing: there is none.
+std::optional<std::uint64_t> find_header(std::string_view segment, const SegmentIdentity& identity, std::uint64_t offset);
 
 // A header at or after `offset` that calls `group` durable: the proof that `group` was once acknowledged.
 struct Proof {

@@ -52,14 +52,10 @@ LocalLog::~LocalLog() {
   if (replayed_ && !is_broken_.load() && sync()) static_cast<void>(mark_durable());
 }
 
-Result<void> LocalLog::replay(std::uint64_t after, const Visit& wanted) {
-  const Visit visit = [&](std::uint64_t group, std::string_view bytes) -> Result<void> {
-    if (group <= after) return {};
-    return wanted(group, bytes);
-  };
+Result<void> LocalLog::replay(std::uint64_t after, const Visit& visit) {
   CODEQ_TRY_VOID(refuse_if_broken());
   if (replayed_) return broken({Code::kInternal, "the log is replayed twice"});
-  auto recovered = recover(*folder_, disk_, visit);
+  auto recovered = recover(*folder_, disk_, after, visit);
   if (!recovered) return broken(std::move(recovered).error());
 
   const auto& segments = folder_->segments();
@@ -67,6 +63,10 @@ Result<void> LocalLog::replay(std::uint64_t after, const Visit& wanted) {
   segment_ = segments[recovered->index];
   offset_ = recovered->offset;
   file_ = std::move(recovered->file);
+  for (std::size_t at = 0; at < recovered->index; ++at)
+    closed_.push_back({segments[at], recovered->last_groups[at]});
+  active_bytes_ = segment_.bytes;
+  active_used_ = offset_ > kSegmentHeaderBytes;
   spares_.assign(segments.begin() + static_cast<std::ptrdiff_t>(recovered->index) + 1, segments.end());
   written_ = durable_ = position_.group;  // recovery has synced what it kept
   replayed_ = true;
@@ -120,6 +120,10 @@ Result<void> LocalLog::write_entry(EntryKind kind, std::string_view payload) {
         system_error(failed, fmt::format("cannot write {}, byte {}", folder_->path_of(segment_.number), offset_))
             .error());
   }
+  if (offset_ == kSegmentHeaderBytes) {
+    const std::lock_guard lock(prepare_mutex_);
+    active_used_ = true;
+  }
   position_ = {header.group, header.durable, crc, kind == EntryKind::kMark && header.durable == header.group};
   offset_ = end;
   return {};
@@ -164,6 +168,12 @@ Result<void> LocalLog::go_to_next_segment(std::uint64_t needed) {
     const std::lock_guard lock(sync_mutex_);
     file_ = *std::move(file);
   }
+  {
+    const std::lock_guard lock(prepare_mutex_);
+    closed_.push_back({segment_, position_.group});
+    active_bytes_ = next->bytes;
+    active_used_ = false;
+  }
   segment_ = *next;
   offset_ = kSegmentHeaderBytes;
   want_segment(segment_.number + 1);
@@ -179,8 +189,57 @@ Result<SegmentFile> LocalLog::take_segment(std::uint64_t number, std::uint64_t b
     spares_.erase(spares_.begin());
     if (spare.bytes >= bytes_min) return spare;
   }
+  preparing_ = true;  // the preparer leaves the folder alone meanwhile
   lock.unlock();
-  return folder_->create_segment(number, std::max(usual_bytes(number), aligned(bytes_min)));
+  auto made = make_segment(number, std::max(usual_bytes(number), aligned(bytes_min)));
+  lock.lock();
+  preparing_ = false;
+  return made;
+}
+
+Result<SegmentFile> LocalLog::make_segment(std::uint64_t number, std::uint64_t bytes, const std::stop_token& stop) {
+  std::optional<Closed> old;
+  {
+    const std::lock_guard lock(prepare_mutex_);
+    if (releasable() > 0 && closed_.front().file.bytes == bytes) {
+      old = closed_.front();
+      closed_.pop_front();
+    }
+  }
+  if (!old) return folder_->create_segment(number, bytes, stop);
+  auto made = folder_->recycle_segment(old->file, number);
+  if (!made && folder_->has_segment(old->file.number)) {  // numbers go without a gap, so it stays the next to go
+    const std::lock_guard lock(prepare_mutex_);
+    closed_.push_front(*old);
+  }
+  return made;
+}
+
+// The last entry before the next one must stay: its number and its checksum are what the next one continues.
+std::size_t LocalLog::releasable() const {
+  std::size_t count = 0;
+  while (count < closed_.size() && closed_[count].last_group <= released_ &&
+         (active_used_ || count + 1 < closed_.size()))
+    ++count;
+  return count;
+}
+
+void LocalLog::release(std::uint64_t group) {
+  const std::lock_guard lock(prepare_mutex_);
+  if (group <= released_) return;
+  released_ = group;
+  if (releasable() > options_.spare_segments) prepare_changed_.notify_all();
+}
+
+LocalLog::Stats LocalLog::stats() const {
+  const std::lock_guard lock(prepare_mutex_);
+  Stats stats{.segments = 1 + closed_.size() + spares_.size(),
+              .bytes = active_bytes_,
+              .released_segments = releasable(),
+              .spare_segments = spares_.size()};
+  for (const auto& closed : closed_) stats.bytes += closed.file.bytes;
+  for (const auto& spare : spares_) stats.bytes += spare.bytes;
+  return stats;
 }
 
 std::uint64_t LocalLog::usual_bytes(std::uint64_t segment) const {
@@ -199,16 +258,30 @@ void LocalLog::want_segment(std::uint64_t number) {
 void LocalLog::prepare_segments(const std::stop_token& stop) {
   std::unique_lock lock(prepare_mutex_);
   while (true) {
-    prepare_changed_.wait(lock, stop, [this] { return wanted_ != 0; });
+    prepare_changed_.wait(lock, stop, [this] {
+      return !preparing_ && (wanted_ != 0 || releasable() > options_.spare_segments);
+    });
     if (stop.stop_requested()) return;
-    const std::uint64_t number = std::exchange(wanted_, 0);
     preparing_ = true;
-    lock.unlock();
-    const auto created = folder_->create_segment(number, usual_bytes(number), stop);
-    lock.lock();
+    if (wanted_ != 0) {
+      const std::uint64_t number = std::exchange(wanted_, 0);
+      lock.unlock();
+      const auto made = make_segment(number, usual_bytes(number), stop);
+      lock.lock();
+      // A failure is not the log's end: there may be room by the time an append needs the segment, and it says so if not.
+      if (made) spares_.push_back(*made);
+    } else {
+      const Closed old = closed_.front();
+      closed_.pop_front();
+      lock.unlock();
+      const auto removed = folder_->remove_segment(old.file);
+      lock.lock();
+      if (!removed) {
+        if (folder_->has_segment(old.file.number)) closed_.push_front(old);
+        released_ = 0;  // nothing is lost but room; it will be tried again when more is released
+      }
+    }
     preparing_ = false;
-    // A failure is not the log's end: there may be room by the time an append needs the segment, and it says so if not.
-    if (created) spares_.push_back(*created);
     prepare_changed_.notify_all();
   }
 }

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -35,6 +36,7 @@ struct LocalLogOptions {
   std::uint64_t first_segment_bytes = std::uint64_t{1} << 20;  // small: an empty folder is ready at once
   std::uint64_t segment_bytes = std::uint64_t{64} << 20;       // each segment is 8 times the last one, up to this
   std::size_t group_bytes_max = std::size_t{64} << 20;         // a larger group than a segment gets one of its own
+  std::size_t spare_segments = 1;  // empty ones that are kept ready
   local::Disk* disk = nullptr;                                 // borrowed; null: the real one
 };
 
@@ -47,10 +49,17 @@ class LocalLog final : public Log {
   LocalLog& operator=(const LocalLog&) = delete;
 
   Result<void> replay(std::uint64_t after, const Visit& visit) override;
-  void release(std::uint64_t) override {}
+  void release(std::uint64_t group) override;
   Result<std::uint64_t> append(std::string_view records) override;
   Result<void> sync() override;
 
+  [[nodiscard]] const local::FolderId& id() const { return folder_->id(); }
+  struct Stats {
+    std::uint64_t segments = 0, bytes = 0;              // all files
+    std::uint64_t released_segments = 0;                // of them: wait to be used again
+    std::uint64_t spare_segments = 0;                   // of them: ready for the next groups
+  };
+  [[nodiscard]] Stats stats() const;  // any thread
   // The newest group that a power cut cannot take back. Any thread.
   [[nodiscard]] std::uint64_t durable_group() const { return durable_.load(std::memory_order_acquire); }
 
@@ -66,6 +75,8 @@ class LocalLog final : public Log {
   Result<local::SegmentFile> take_segment(std::uint64_t number, std::uint64_t bytes_min);
   [[nodiscard]] std::uint64_t usual_bytes(std::uint64_t segment) const;
   void want_segment(std::uint64_t number);
+  Result<local::SegmentFile> make_segment(std::uint64_t number, std::uint64_t bytes, const std::stop_token& stop = {});
+  [[nodiscard]] std::size_t releasable() const;  // closed segments that nobody needs; with prepare_mutex_ held
   void prepare_segments(const std::stop_token& stop);
   void sync_every_interval(const std::stop_token& stop);
 
@@ -88,11 +99,19 @@ class LocalLog final : public Log {
   mutable std::mutex error_mutex_;
   std::optional<Error> error_;  // the first one
 
-  std::mutex prepare_mutex_;
+  mutable std::mutex prepare_mutex_;
   std::condition_variable_any prepare_changed_;
   std::uint64_t wanted_ = 0;    // number of the segment to prepare, 0: none
   bool preparing_ = false;
   std::vector<local::SegmentFile> spares_;  // in place and empty, lowest number first
+  struct Closed {
+    local::SegmentFile file;
+    std::uint64_t last_group;
+  };
+  std::deque<Closed> closed_;       // before the active one, lowest number first
+  std::uint64_t released_ = 0;      // groups up to this one are not needed any more
+  std::uint64_t active_bytes_ = 0;
+  bool active_used_ = false;        // there is an entry in the active segment
 
   std::condition_variable_any interval_changed_;
   std::jthread preparer_;

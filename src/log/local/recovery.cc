@@ -9,8 +9,6 @@
 namespace codeq::log::local {
 namespace {
 
-constexpr std::size_t kBlockBytes = 4096;
-
 struct Loaded {
   File file;
   std::string bytes;
@@ -18,22 +16,27 @@ struct Loaded {
 
 class Recovery {
  public:
-  Recovery(const Folder& folder, Disk& disk, const Log::Visit& visit)
+  Recovery(const Folder& folder, Disk& disk, std::uint64_t after, const Log::Visit& visit)
       : folder_(folder),
         disk_(disk),
+        after_(after),
         visit_(visit),
         segments_(folder.segments()),
-        ends_(segments_.size(), kSegmentHeaderBytes) {
+        ends_(segments_.size(), kSegmentHeaderBytes),
+        last_groups_(segments_.size(), 0) {
     position_.chain = folder_seed(folder.id());
   }
 
   Result<Recovered> run() {
     CODEQ_TRY_VOID(load(0, here_));
+    CODEQ_TRY_VOID(find_start());
     CODEQ_TRY_VOID(walk());
     CODEQ_TRY_VOID(refuse_damage());
     CODEQ_TRY_VOID(write_unsynced_again());
     CODEQ_TRY_VOID(wipe_tail());
-    return Recovered{position_, index_, offset_, std::move(here_.file)};
+    CODEQ_TRY_VOID(visit_groups());
+    last_groups_.resize(index_);
+    return Recovered{position_, index_, offset_, std::move(here_.file), std::move(last_groups_)};
   }
 
  private:
@@ -56,6 +59,24 @@ class Recovery {
                                       return failed == 0 ? size : 0;
                                     });
     if (failed != 0) return system_error(failed, fmt::format("cannot read {}", path(index)));
+    return {};
+  }
+
+  // A log whose first segments were released begins where its first entry says.
+  Result<void> find_start() {
+    if (segments_.front().number != 1) {
+      const auto start = position_before(here_.bytes, identity(0));
+      if (!start)
+        return fail(Code::kCorrupt,
+                    fmt::format("{}, byte {}: the log begins with this segment, but there is no group of it here", path(0),
+                                kSegmentHeaderBytes));
+      position_ = *start;
+    }
+    start_ = position_;
+    if (start_.group > after_)
+      return fail(Code::kCorrupt, fmt::format("{}, byte 0: the file is missing; groups {} to {} are needed, and the log begins "
+                                              "with {}",
+                                              folder_.path_of(segments_.front().number - 1), after_ + 1, start_.group, path(0)));
     return {};
   }
 
@@ -85,10 +106,10 @@ class Recovery {
   Result<void> take(const Entry& entry) {
     move_past(entry, position_);
     if (entry.header.kind == EntryKind::kGroup) {
-      CODEQ_TRY_VOID(visit_(entry.header.group, entry.payload));
       unsynced_.push_back({entry.header.group, index_, offset_});
     }
     while (!unsynced_.empty() && unsynced_.front().group <= position_.durable) unsynced_.pop_front();
+    last_groups_[index_] = position_.group;
     offset_ = ends_[index_] = entry.end;
     return {};
   }
@@ -104,8 +125,11 @@ class Recovery {
                     fmt::format("group {} is damaged: {}; yet the header at {}, byte {} (group {}) calls it durable",
                                 missing, why_, path(at), proof->offset, proof->group));
       }
-      if (find_used(bytes, from) < bytes.size()) torn_.push_back(at);
+      if (find_header(bytes, identity(at), from)) torn_.push_back(at);
     }
+    if (position_.group < after_)
+      return fail(Code::kCorrupt,
+                  fmt::format("the log ends with group {}, yet its image knows group {}: {}", position_.group, after_, why_));
     return {};
   }
 
@@ -126,36 +150,61 @@ class Recovery {
     return {};
   }
 
-  // Zeros over what was dropped, block by block and only where something is: no later scan may find it again.
+  // Zeros over the headers of what was dropped: no later scan may find it again. (Without its header an entry is nothing.)
   Result<void> wipe_tail() {
-    static constexpr std::array<char, kBlockBytes> kZeros{};
+    static constexpr std::array<char, kEntryHeaderBytes> kZeros{};
     for (const std::size_t at : torn_) {
       if (at != index_) CODEQ_TRY_VOID(load(at, there_));
       const Loaded& segment = at == index_ ? here_ : there_;
-      const std::string_view bytes = segment.bytes;
+      const std::uint64_t from = at == index_ ? offset_ : kSegmentHeaderBytes;
       int failed = 0;
-      std::size_t from = at == index_ ? offset_ : kSegmentHeaderBytes;
-      while (failed == 0 && (from = find_used(bytes, from)) < bytes.size()) {
-        const std::size_t size = std::min(kBlockBytes - from % kBlockBytes, bytes.size() - from);
-        failed = write_all(disk_, segment.file.fd(), std::string_view(kZeros.data(), size), from);
-        from += size;
-      }
+      for (auto header = find_header(segment.bytes, identity(at), from); header && failed == 0;
+           header = find_header(segment.bytes, identity(at), *header + 8))
+        failed = write_all(disk_, segment.file.fd(), std::string_view(kZeros.data(), kZeros.size()), *header);
       if (failed == 0) failed = sync_data(disk_, segment.file.fd());
       if (failed != 0) return system_error(failed, fmt::format("cannot clear the torn tail of {}", path(at)));
     }
     return {};
   }
 
+  // Once all of it is checked and durable.
+  Result<void> visit_groups() {
+    Position position = start_;
+    for (std::size_t at = 0; at <= index_; ++at) {
+      if (last_groups_[at] <= after_) continue;
+      if (at != index_) CODEQ_TRY_VOID(load(at, there_));
+      const std::string& bytes = at == index_ ? here_.bytes : there_.bytes;
+      if (position.group < last_groups_[at]) {
+        const auto start = position_before(bytes, identity(at));
+        if (start) position = *start;
+      }
+      std::uint64_t offset = kSegmentHeaderBytes;
+      while (offset < ends_[at]) {
+        const Step step = read_entry(bytes, identity(at), offset, position);
+        if (!step.entry)
+          return fail(Code::kCorrupt, fmt::format("{}, byte {}: changed while it was read", path(at), offset));
+        move_past(*step.entry, position);
+        offset = step.entry->end;
+        if (step.entry->header.kind == EntryKind::kGroup && position.group > after_)
+          CODEQ_TRY_VOID(visit_(position.group, step.entry->payload));
+      }
+    }
+    return {};
+  }
+
   const Folder& folder_;
   Disk& disk_;
+  const std::uint64_t after_;
   const Log::Visit& visit_;
   const std::vector<SegmentFile>& segments_;
-  std::vector<std::uint64_t> ends_;  // of the entries of each segment
+  std::vector<std::uint64_t> ends_;         // of the entries of each segment
+  std::vector<std::uint64_t> last_groups_;  // in each segment; 0: none
   std::deque<Place> unsynced_;       // groups that no entry so far calls durable
   std::vector<std::size_t> torn_;    // segments with bytes behind the last kept entry
   std::string why_;
   Loaded here_;
   Loaded there_;
+  Position start_;  // before the first entry that is there
   Position position_;
   std::size_t index_ = 0;
   std::uint64_t offset_ = kSegmentHeaderBytes;
@@ -163,8 +212,8 @@ class Recovery {
 
 }  // namespace
 
-Result<Recovered> recover(const Folder& folder, Disk& disk, const Log::Visit& visit) {
-  return Recovery(folder, disk, visit).run();
+Result<Recovered> recover(const Folder& folder, Disk& disk, std::uint64_t after, const Log::Visit& visit) {
+  return Recovery(folder, disk, after, visit).run();
 }
 
 }  // namespace codeq::log::local

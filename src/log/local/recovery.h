@@ -3,11 +3,12 @@
 // Rule     the first place where the next group is not found whole ends the log, unless a header after that place, in
 //          the same or a later segment, calls the missing group durable: then it was acknowledged, and this is damage
 // Errors   kCorrupt with file, byte offset and what is wrong (nothing was changed); kIo, kDiskFull; the visitor's own
-// Cost     reads every segment once, one in memory at a time (two at a border)
+// Cost     reads every segment once and those with groups to visit twice, one in memory at a time (two at a border)
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "log/local/folder.h"
 #include "log/log.h"
@@ -19,9 +20,11 @@ struct Recovered {
   std::size_t index = 0;  // its segment, an index into Folder::segments()
   std::uint64_t offset = 0;  // where the next entry goes
   File file;              // that segment
+  std::vector<std::uint64_t> last_groups;  // of the segments before it
 };
 
-// Visits every kept group. On return each of them is durable and everything behind the last one is zeros, durably.
-Result<Recovered> recover(const Folder& folder, Disk& disk, const Log::Visit& visit);
+// Makes every kept group durable and lets no later reader take anything behind the last one for an entry; then visits the
+// groups after `after`. kCorrupt where some of these are not there.
+Result<Recovered> recover(const Folder& folder, Disk& disk, std::uint64_t after, const Log::Visit& visit);
 
 }  // namespace codeq::log::local

@@ -68,7 +68,7 @@ using Groups = std::vector<std::string>;
 // Replays into `groups`, checking that the numbers are 1, 2, 3, ...
 inline Result<void> replay_into(Log& log, Groups& groups) {
   groups.clear();
-  return log.replay([&](std::uint64_t number, std::string_view records) -> Result<void> {
+  return log.replay(0, [&](std::uint64_t number, std::string_view records) -> Result<void> {
     groups.emplace_back(records);
     EXPECT_EQ(number, groups.size());
     return {};
