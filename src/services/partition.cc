@@ -44,9 +44,10 @@ void Partition::stop() {
     stopping_ = true;
   }
   wake_.notify_one();
+  if (std::exchange(ended_, true)) return;
   if (thread_.joinable())
     thread_.join();
-  else if (started_ && !std::exchange(saved_, true))
+  else if (started_)
     drive_to_end();
   if (reader_) reader_->stop();
   if (committer_) committer_->stop();

@@ -292,7 +292,8 @@ class Partition final : public Broker {
   int deliveries_under_way_ = 0;  // guarded by mutex_
   std::condition_variable delivery_done_;
   bool started_ = false, stopping_ = false;
-  bool more_ = true, saved_ = false;  // without threads
+  bool ended_ = false;             // stop was called
+  bool more_ = true;               // without threads
   std::unique_ptr<Reader> reader_;
   std::unique_ptr<Image> image_;
   std::unique_ptr<Committer> committer_;

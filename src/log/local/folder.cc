@@ -25,6 +25,7 @@ constexpr const char* kFormatTemporary = "format.tmp";
 constexpr const char* kSegmentTemporary = "segment.tmp";
 constexpr std::string_view kSegmentPrefix = "segment-";
 constexpr std::size_t kFillBytes = 1U << 20;
+constexpr std::size_t kBlockBytes = 4096;
 
 std::string segment_name(std::uint64_t number) { return fmt::format("{}{:012}", kSegmentPrefix, number); }
 
@@ -234,15 +235,17 @@ Result<File> Folder::open_segment(const SegmentFile& segment) const {
 Result<SegmentFile> Folder::create_segment(std::uint64_t number, std::uint64_t bytes, const std::stop_token& stop) {
   File file(::openat(folder_.fd(), kSegmentTemporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return system_error(errno, fmt::format("cannot create {}", path_of(kSegmentTemporary)));
-  // Synced piece by piece: one sync of it all would hold up the appends that share the disk.
-  const std::string zeros(std::min<std::uint64_t>(kFillBytes, bytes), '\0');
+  // Synced piece by piece: one sync of it all would hold up the appends that share the disk. Written block by block: the
+  // system keeps what is written at once together in memory, and an append would dirty all of it.
+  static constexpr std::array<char, kBlockBytes> kZeros{};
   const auto header = encode_segment_header({id_, number}, bytes, incarnation_);
   int failed = 0;
-  for (std::uint64_t at = 0; failed == 0 && !stop.stop_requested() && at < bytes; at += zeros.size()) {
-    failed = write_all(disk_, file.fd(),
-                       std::string_view(zeros).substr(0, std::min<std::uint64_t>(zeros.size(), bytes - at)), at);
+  for (std::uint64_t at = 0; failed == 0 && !stop.stop_requested() && at < bytes;) {
+    const auto piece = std::min<std::uint64_t>(kBlockBytes, bytes - at);
+    failed = write_all(disk_, file.fd(), std::string_view(kZeros.data(), piece), at);
     if (failed == 0 && at == 0) failed = write_all(disk_, file.fd(), std::string_view(header.data(), header.size()), 0);
-    if (failed == 0 && at + zeros.size() < bytes) failed = sync_data(disk_, file.fd());  // the last piece: put_in_place
+    at += piece;
+    if (failed == 0 && at % kFillBytes == 0 && at < bytes) failed = sync_data(disk_, file.fd());  // the last: put_in_place
   }
   if (failed != 0 || stop.stop_requested()) {
     ::unlinkat(folder_.fd(), kSegmentTemporary, 0);  // gives its room back
