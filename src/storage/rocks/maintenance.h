@@ -1,0 +1,20 @@
+// What is done to a whole database: copies and checks.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/result.h"
+#include "storage/rocks/rocks_store.h"
+
+namespace rocksdb {
+class DB;
+}
+
+namespace codeq::storage::rocks {
+
+// Everything was flushed before; `path` must not be there. Synced when it returns.
+Result<void> make_checkpoint(rocksdb::DB& db, const std::string& path, const StoreId& id);
+Result<void> verify_files(rocksdb::DB& db, const std::function<void(const RocksStore::Progress&)>& progress);
+
+}  // namespace codeq::storage::rocks

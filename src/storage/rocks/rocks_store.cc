@@ -1,0 +1,290 @@
+#include "storage/rocks/rocks_store.h"
+
+#include <fmt/format.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/write_batch.h>
+
+#include <mutex>
+#include <utility>
+
+#include "base/check.h"
+#include "storage/rocks/durability.h"
+#include "storage/rocks/folder.h"
+#include "storage/rocks/maintenance.h"
+#include "storage/rocks/position_row.h"
+#include "storage/rocks/status.h"
+#include "storage/rocks/tuning.h"
+#include "storage/rules.h"
+
+namespace codeq::storage::rocks {
+namespace {
+
+// Errors and CURRENT go to the caller; RocksDB's own diary is for stores that it may write to.
+class NoDiary final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
+rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view view(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+// Meta is RocksDB's default family, which is always there: one family less to flush.
+std::string family_name(core::Table table) {
+  return table == core::Table::kMeta ? rocksdb::kDefaultColumnFamilyName : std::string(table_name(table));
+}
+
+// Whether all keys of [from, until) begin with `from`'s prefix, so that one filter can answer for all of them.
+bool is_one_prefix(std::string_view from, std::string_view until) {
+  if (from.size() < kKeyPrefixBytes || until.empty()) return false;
+  std::string next(from.substr(0, kKeyPrefixBytes));
+  while (!next.empty() && next.back() == '\xff') next.pop_back();
+  if (next.empty()) return false;
+  next.back() = static_cast<char>(static_cast<unsigned char>(next.back()) + 1);
+  return until <= next;
+}
+
+}  // namespace
+
+struct RocksStore::Impl {
+  explicit Impl(Options given) : options(std::move(given)), durability(options.on_durable, options.on_error) {}
+  ~Impl() {
+    if (db == nullptr) return;
+    for (auto* family : families) (void)db->DestroyColumnFamilyHandle(family);
+    (void)db->Close();
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  Result<void> open(const std::string& folder, bool create);
+  Result<void> load_position();
+  [[nodiscard]] rocksdb::ColumnFamilyHandle* family(core::Table table) const {
+    CHECK(static_cast<std::size_t>(table) < families.size());
+    return families[static_cast<std::size_t>(table)];
+  }
+  Result<void> may_write() const {
+    if (options.read_only) return fail(Code::kInvalidArgument, "the store was opened for reading");
+    return durability.state();
+  }
+
+  const Options options;
+  StoreId id{};
+  Durability durability;  // before db: its threads call it until it is closed
+  std::shared_ptr<rocksdb::Cache> cache;
+  std::unique_ptr<rocksdb::DB> db;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  mutable std::mutex mutex;
+  Position position;  // under mutex
+};
+
+Result<void> RocksStore::Impl::open(const std::string& folder, bool create) {
+  cache = make_cache(options);
+  rocksdb::DBOptions tuned = tune_store(options, cache);
+  tuned.create_if_missing = tuned.create_missing_column_families = create;
+  tuned.listeners.push_back(listen(durability));
+  if (options.read_only) tuned.info_log = std::make_shared<NoDiary>();
+  std::vector<rocksdb::ColumnFamilyDescriptor> tables;
+  for (std::size_t i = 0; i < core::kTables; ++i) {
+    const auto table = static_cast<core::Table>(i);
+    tables.emplace_back(family_name(table), tune_table(table, options, cache));
+  }
+  rocksdb::DB* opened = nullptr;
+  const auto status = options.read_only ? rocksdb::DB::OpenForReadOnly(tuned, folder, tables, &families, &opened)
+                                        : rocksdb::DB::Open(tuned, folder, tables, &families, &opened);
+  db.reset(opened);
+  if (status.ok()) return {};
+  auto error = error_of(status, "cannot open the store in " + folder);
+  // The folder has our format: whatever RocksDB finds odd in it, such as no CURRENT or other families, is damage.
+  if (status.IsInvalidArgument()) error.error().code = Code::kCorrupt;
+  return error;
+}
+
+Result<void> RocksStore::Impl::load_position() {
+  std::string bytes;
+  const auto status = db->Get({}, family(core::Table::kMeta), slice(kPositionName), &bytes);
+  if (status.IsNotFound()) return {};
+  if (!status.ok()) return error_of(status, "cannot read the position of the store");
+  const auto read = read_position(bytes);
+  if (!read) return fail(Code::kCorrupt, fmt::format("the store in {} has no sound position", options.folder));
+  position = *read;
+  durability.start(position);
+  return {};
+}
+
+RocksStore::RocksStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RocksStore::~RocksStore() = default;
+
+Result<std::unique_ptr<RocksStore>> RocksStore::open(Options options) {
+  while (options.folder.size() > 1 && options.folder.ends_with('/')) options.folder.pop_back();
+  rocksdb::Env& env = *rocksdb::Env::Default();
+  const std::string folder = options.folder;
+  CODEQ_TRY(const auto id, look_into(env, folder));
+  if (id && *id != options.id && !options.any_id) {
+    return fail(Code::kInvalidArgument,
+                fmt::format("the store in {} belongs to another log: it was left untouched", folder));
+  }
+  if (!id && (options.read_only || options.any_id)) {
+    return fail(Code::kInvalidArgument, fmt::format("there is no store in {}", folder));
+  }
+  if (!id) {
+    CODEQ_TRY_VOID(create_folder(env, folder, options.id, [&](const std::string& unfinished) {
+      Options making;
+      making.write_buffer_bytes = options.write_buffer_bytes;
+      return Impl(std::move(making)).open(unfinished, true);
+    }));
+  }
+  auto impl = std::make_unique<Impl>(std::move(options));
+  impl->id = id.value_or(impl->options.id);
+  CODEQ_TRY_VOID(impl->open(folder, false));
+  CODEQ_TRY_VOID(impl->load_position());
+  return std::unique_ptr<RocksStore>(new RocksStore(std::move(impl)));
+}
+
+Result<void> RocksStore::write(const Position& position, const std::vector<core::Row>& rows) {
+  CODEQ_TRY_VOID(impl_->may_write());
+  CODEQ_TRY_VOID(check_rows(rows));
+  CHECK(follows(position, this->position()));
+  std::size_t bytes = 64;
+  for (const core::Row& row : rows) bytes += row.key.size() + row.value.size() + 16;
+  rocksdb::WriteBatch batch(bytes);
+  rocksdb::Status status;
+  for (const core::Row& row : rows) {
+    auto* const family = impl_->family(row.table);
+    switch (row.op) {
+      case core::Row::Op::kPut: status = batch.Put(family, row.key, row.value); break;
+      case core::Row::Op::kErase: status = batch.Delete(family, row.key); break;
+      case core::Row::Op::kEraseOnce: status = batch.SingleDelete(family, row.key); break;
+    }
+    if (!status.ok()) break;
+  }
+  // Last, so that its sequence number is the newest of this write (durability.h).
+  if (status.ok()) {
+    status = batch.Put(impl_->family(core::Table::kMeta), slice(kPositionName), position_bytes(position));
+  }
+  if (status.ok()) {
+    impl_->durability.expect(impl_->db->GetLatestSequenceNumber() + batch.Count(), position);
+    rocksdb::WriteOptions options;
+    options.disableWAL = true;
+    options.memtable_insert_hint_per_batch = true;
+    status = impl_->db->Write(options, &batch);
+  }
+  if (!status.ok()) {
+    auto error = error_of(status, "cannot write to the store");
+    impl_->durability.fail_with(error.error());
+    return impl_->durability.state();  // the first failure, if this is not it
+  }
+  const std::scoped_lock held(impl_->mutex);
+  impl_->position = position;
+  return {};
+}
+
+Result<void> RocksStore::flush() {
+  CODEQ_TRY_VOID(impl_->may_write());
+  const Position written = position();
+  rocksdb::FlushOptions options;
+  options.wait = true;
+  options.allow_write_stall = true;
+  if (const auto status = impl_->db->Flush(options, impl_->families); !status.ok()) {
+    impl_->durability.fail_with(error_of(status, "cannot flush the store").error());
+    return impl_->durability.state();
+  }
+  CODEQ_TRY_VOID(impl_->durability.state());  // a failure in the background may have been somebody else's flush
+  impl_->durability.advance(written);         // RocksDB's own message may still be on its way
+  return {};
+}
+
+Result<std::optional<std::string>> RocksStore::get(core::Table table, std::string_view key) const {
+  if (is_reserved(table, key)) return std::nullopt;
+  std::string value;
+  const auto status = impl_->db->Get({}, impl_->family(table), slice(key), &value);
+  if (status.IsNotFound()) return std::nullopt;
+  if (!status.ok()) return error_of(status, fmt::format("cannot read a row of {}", table_name(table)));
+  return value;
+}
+
+Result<std::vector<std::optional<std::string>>> RocksStore::get_all(core::Table table,
+                                                                    const std::vector<std::string>& keys) const {
+  std::vector<rocksdb::Slice> wanted(keys.begin(), keys.end());
+  std::vector<rocksdb::PinnableSlice> found(keys.size());
+  std::vector<rocksdb::Status> statuses(keys.size());
+  impl_->db->MultiGet({}, impl_->family(table), keys.size(), wanted.data(), found.data(), statuses.data());
+  std::vector<std::optional<std::string>> values(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (statuses[i].IsNotFound() || is_reserved(table, keys[i])) continue;
+    if (!statuses[i].ok()) return error_of(statuses[i], fmt::format("cannot read rows of {}", table_name(table)));
+    values[i] = found[i].ToString();
+  }
+  return values;
+}
+
+Result<void> RocksStore::scan(core::Table table, std::string_view from, std::string_view until,
+                              const Visit& visit) const {
+  const bool one_prefix = table == core::Table::kKey && is_one_prefix(from, until);
+  rocksdb::ReadOptions options;
+  options.prefix_same_as_start = one_prefix;
+  options.total_order_seek = !one_prefix;
+  options.fill_cache = one_prefix;  // a look-up of one key; longer scans would push out what look-ups need
+  const rocksdb::Slice bound = slice(until);
+  if (!until.empty()) options.iterate_upper_bound = &bound;
+  if (is_reserved(table, from)) from = "\x01";
+  const std::unique_ptr<rocksdb::Iterator> row(impl_->db->NewIterator(options, impl_->family(table)));
+  for (row->Seek(slice(from)); row->Valid(); row->Next()) {
+    if (!visit(view(row->key()), view(row->value()))) break;
+  }
+  if (!row->status().ok()) return error_of(row->status(), fmt::format("cannot scan {}", table_name(table)));
+  return {};
+}
+
+Position RocksStore::position() const {
+  const std::scoped_lock held(impl_->mutex);
+  return impl_->position;
+}
+Position RocksStore::durable() const { return impl_->durability.durable(); }
+const StoreId& RocksStore::id() const { return impl_->id; }
+
+StoreStats RocksStore::stats() const {
+  rocksdb::DB& db = *impl_->db;
+  StoreStats stats;
+  std::uint64_t number = 0;
+  for (std::size_t i = 0; i < core::kTables; ++i) {
+    const auto table = static_cast<core::Table>(i);
+    TableStats& of_table = stats.tables.emplace_back();
+    of_table.name = table_name(table);
+    if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kEstimateNumKeys, &number))
+      of_table.rows = number;
+    if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kLiveSstFilesSize, &number))
+      of_table.bytes = number;
+    if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kEstimateTableReadersMem, &number)) {
+      stats.memory_bytes += number;
+    }
+  }
+  stats.memory_bytes += impl_->cache->GetUsage();  // write buffers included, they are charged to it
+  stats.bytes_flushed = impl_->durability.bytes_flushed;
+  stats.bytes_compacted = impl_->durability.bytes_compacted;
+  for (const std::string& property :
+       {rocksdb::DB::Properties::kIsWriteStopped, rocksdb::DB::Properties::kActualDelayedWriteRate}) {
+    if (db.GetIntProperty(property, &number) && number > 0) stats.stalled = true;
+  }
+  return stats;
+}
+
+Result<Position> RocksStore::checkpoint(const std::string& path) {
+  CODEQ_TRY_VOID(flush());
+  CODEQ_TRY_VOID(make_checkpoint(*impl_->db, path, impl_->id));
+  // What the copy itself says, which also shows that it can be opened.
+  Options options;
+  options.folder = path;
+  options.id = impl_->id;
+  options.read_only = true;
+  options.write_buffer_bytes = options.cache_bytes = 1U << 20;
+  CODEQ_TRY(const auto copy, open(std::move(options)));
+  return copy->position();
+}
+
+Result<void> RocksStore::verify(const std::function<void(const Progress&)>& progress) const {
+  return verify_files(*impl_->db, progress);
+}
+
+}  // namespace codeq::storage::rocks
