@@ -10,7 +10,7 @@
 #include <map>
 #include <mutex>
 
-#include "storage/contract/model.h"
+#include "storage/contract/model_testing.h"
 #include "storage/contract/store_contract.h"
 #include "storage/rocks/format_file.h"
 #include "storage/rocks/test_folder.h"

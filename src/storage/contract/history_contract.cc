@@ -1,5 +1,5 @@
 // Random histories against a map.
-#include "storage/contract/model.h"
+#include "storage/contract/model_testing.h"
 #include "storage/contract/store_contract.h"
 
 #include <cstdlib>
