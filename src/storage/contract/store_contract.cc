@@ -1,87 +1,220 @@
 #include "storage/contract/store_contract.h"
 
-#include <map>
 #include <utility>
 
-#include "base/rng.h"
-
 namespace codeq::storage {
+
+using core::Table;
+
+void StoreContract::write(std::uint64_t records, const std::vector<core::Row>& rows) {
+  const auto written = store().write(at(records), rows);
+  ASSERT_TRUE(written) << written.error().message;
+}
+
+void StoreContract::flush() {
+  const auto flushed = store().flush();
+  ASSERT_TRUE(flushed) << flushed.error().message;
+}
+
+std::string StoreContract::get(Table table, std::string_view key) {
+  const auto value = store().get(table, key);
+  if (!value) return "(error: " + value.error().message + ")";
+  return value->value_or("(nothing)");
+}
+
+std::vector<std::string> StoreContract::keys(Table table, std::string_view from, std::string_view until) {
+  std::vector<std::string> found;
+  const auto scanned = store().scan(table, from, until, [&](std::string_view key, std::string_view) {
+    found.emplace_back(key);
+    return true;
+  });
+  if (!scanned) found.push_back("(error: " + scanned.error().message + ")");
+  return found;
+}
+
 namespace {
 
-Blob blob(std::string bytes) { return std::make_shared<const std::string>(std::move(bytes)); }
-std::string text(const Blob& value) { return value == nullptr ? "(nothing)" : *value; }
+using Keys = std::vector<std::string>;
 
 TEST_P(StoreContract, IsEmptyAtPositionZeroAtFirst) {
-  EXPECT_EQ(store_->position(), 0U);
-  EXPECT_EQ(store_->get(Family::kPayload, 1), nullptr);
+  EXPECT_EQ(store().position(), Position{});
+  EXPECT_EQ(store().durable(), Position{});
+  for (std::size_t table = 0; table < core::kTables; ++table) {
+    EXPECT_EQ(keys(static_cast<Table>(table)), Keys{});
+    EXPECT_EQ(get(static_cast<Table>(table), "x"), "(nothing)");
+  }
 }
 
 TEST_P(StoreContract, GivesBackWhatWasWrittenByteForByte) {
   const std::string bytes("\0\xff{\"a\": 1e999}", 15);
-  store_->write(1, {{Family::kPayload, 7, blob(bytes)}, {Family::kPayload, 8, blob("")}});
-  EXPECT_EQ(text(store_->get(Family::kPayload, 7)), bytes);
-  EXPECT_EQ(text(store_->get(Family::kPayload, 8)), "");
-  EXPECT_EQ(store_->get(Family::kPayload, 9), nullptr);
-  EXPECT_EQ(store_->position(), 1U);
+  write(1, {put(Table::kBody, bytes, bytes), put(Table::kBody, "empty", "")});
+  EXPECT_EQ(get(Table::kBody, bytes), bytes);
+  EXPECT_EQ(get(Table::kBody, "empty"), "");
+  EXPECT_EQ(get(Table::kBody, "other"), "(nothing)");
+  EXPECT_EQ(store().position(), at(1));
 }
 
-TEST_P(StoreContract, KeepsAPayloadAndAResultOfOneTaskApart) {
-  store_->write(1, {{Family::kPayload, 7, blob("in")}, {Family::kResult, 7, blob("out")}});
-  store_->write(2, {{Family::kPayload, 7, nullptr}});
-  EXPECT_EQ(store_->get(Family::kPayload, 7), nullptr);
-  EXPECT_EQ(text(store_->get(Family::kResult, 7)), "out");
+TEST_P(StoreContract, KeepsTheSameKeyOfEveryTableApart) {
+  std::vector<core::Row> rows;
+  for (std::size_t i = 0; i < core::kTables; ++i) rows.push_back(put(static_cast<Table>(i), "key", std::to_string(i)));
+  write(1, rows);
+  write(2, {erase(Table::kLive, "key")});
+  for (std::size_t i = 0; i < core::kTables; ++i) {
+    const auto table = static_cast<Table>(i);
+    EXPECT_EQ(get(table, "key"), table == Table::kLive ? "(nothing)" : std::to_string(i));
+  }
 }
 
-TEST_P(StoreContract, TheLastWriteOfARowWinsAlsoWithinOneBatch) {
-  store_->write(1, {{Family::kResult, 1, blob("old")},
-                    {Family::kResult, 1, blob("new")},
-                    {Family::kResult, 2, blob("x")},
-                    {Family::kResult, 2, nullptr}});
-  EXPECT_EQ(text(store_->get(Family::kResult, 1)), "new");
-  EXPECT_EQ(store_->get(Family::kResult, 2), nullptr);
+TEST_P(StoreContract, TheLastOfARowWinsAlsoWithinOneWrite) {
+  write(1, {put(Table::kDone, "a", "old"), put(Table::kDone, "a", "new"), put(Table::kDone, "b", "x"),
+            erase(Table::kDone, "b"), erase(Table::kDone, "c"), put(Table::kDone, "c", "back")});
+  EXPECT_EQ(get(Table::kDone, "a"), "new");
+  EXPECT_EQ(get(Table::kDone, "b"), "(nothing)");
+  EXPECT_EQ(get(Table::kDone, "c"), "back");
 }
 
 TEST_P(StoreContract, ErasingWhatIsNotThereIsNoHarm) {
-  store_->write(3, {{Family::kPayload, 1, nullptr}});
-  EXPECT_EQ(store_->position(), 3U);
+  write(1, {erase(Table::kQueue, "a")});
+  EXPECT_EQ(get(Table::kQueue, "a"), "(nothing)");
 }
 
-TEST_P(StoreContract, WhatWasHandedOutOutlivesItsRow) {
-  store_->write(1, {{Family::kPayload, 1, blob("still being sent")}});
-  const Blob held = store_->get(Family::kPayload, 1);
-  store_->write(2, {{Family::kPayload, 1, nullptr}});
-  EXPECT_EQ(text(held), "still being sent");
-}
-
-TEST_P(StoreContract, ThePositionMovesWithoutWritesToo) {
-  store_->write(5, {});
-  EXPECT_EQ(store_->position(), 5U);
-}
-
-TEST_P(StoreContract, AnswersLikeAMapAfterAnyHistory) {
-  SeededRng rng(20);
-  std::map<std::pair<Family, std::uint64_t>, std::string> model;
-  for (std::uint64_t position = 1; position <= 2000; ++position) {
-    std::vector<Write> writes;
-    for (std::uint64_t i = rng.next() % 4; i > 0; --i) {
-      const Family family = rng.next() % 2 == 0 ? Family::kPayload : Family::kResult;
-      const std::uint64_t sequence = rng.next() % 50;
-      if (rng.next() % 3 == 0) {
-        writes.push_back({family, sequence, nullptr});
-        model.erase({family, sequence});
-      } else {
-        const std::string value = std::to_string(rng.next());
-        writes.push_back({family, sequence, blob(value)});
-        model[{family, sequence}] = value;
-      }
-    }
-    store_->write(position, writes);
-    for (const Family family : {Family::kPayload, Family::kResult}) {
-      const std::uint64_t sequence = rng.next() % 50;
-      const auto expected = model.find({family, sequence});
-      ASSERT_EQ(text(store_->get(family, sequence)), expected == model.end() ? "(nothing)" : expected->second);
-    }
+TEST_P(StoreContract, ARowThatWasPutOnceIsErasedOnceAndMayComeBack) {
+  for (std::uint64_t round = 0; round < 5; ++round) {
+    write(2 * round + 1, {put(Table::kLive, "a", std::to_string(round))});
+    EXPECT_EQ(get(Table::kLive, "a"), std::to_string(round));
+    if (round % 2 == 0) flush();
+    write(2 * round + 2, {erase_once(Table::kLive, "a")});
+    EXPECT_EQ(get(Table::kLive, "a"), "(nothing)");
+    if (round % 3 == 0) flush();
   }
+  flush();
+  restart();
+  EXPECT_EQ(get(Table::kLive, "a"), "(nothing)");
+  EXPECT_EQ(keys(Table::kLive), Keys{});
+}
+
+TEST_P(StoreContract, ThePositionMovesWithoutRowsToo) {
+  ASSERT_TRUE(store().write({.records = 7, .group = 3, .group_records = 5}, {}));
+  EXPECT_EQ(store().position(), (Position{.records = 7, .group = 3, .group_records = 5}));
+  flush();
+  restart();
+  EXPECT_EQ(store().position(), (Position{.records = 7, .group = 3, .group_records = 5}));
+}
+
+TEST_P(StoreContract, ScansInByteOrderFromInclusiveUntilExclusive) {
+  write(1, {put(Table::kRetire, "b", "2"), put(Table::kRetire, "\xff", "5"), put(Table::kRetire, "a", "1"),
+            put(Table::kRetire, "bb", "3"), put(Table::kRetire, "c", "4")});
+  EXPECT_EQ(keys(Table::kRetire), (Keys{"a", "b", "bb", "c", "\xff"}));
+  EXPECT_EQ(keys(Table::kRetire, "b", "c"), (Keys{"b", "bb"}));
+  EXPECT_EQ(keys(Table::kRetire, "ba"), (Keys{"bb", "c", "\xff"}));
+  EXPECT_EQ(keys(Table::kRetire, "", "b"), (Keys{"a"}));
+  EXPECT_EQ(keys(Table::kRetire, "b", "b"), Keys{});
+  EXPECT_EQ(keys(Table::kRetire, "d", "e"), Keys{});
+  flush();
+  EXPECT_EQ(keys(Table::kRetire, "b", "c"), (Keys{"b", "bb"}));
+}
+
+TEST_P(StoreContract, AScanStopsWhenItsVisitorHasEnough) {
+  write(1, {put(Table::kOutbox, "a", "1"), put(Table::kOutbox, "b", "2"), put(Table::kOutbox, "c", "3")});
+  Keys seen;
+  ASSERT_TRUE(store().scan(Table::kOutbox, {}, {}, [&](std::string_view key, std::string_view value) {
+    seen.push_back(std::string(key) + "=" + std::string(value));
+    return seen.size() < 2;
+  }));
+  EXPECT_EQ(seen, (Keys{"a=1", "b=2"}));
+}
+
+TEST_P(StoreContract, AVisitorMayRead) {
+  write(1, {put(Table::kLive, "a", "1"), put(Table::kBody, "a", "body")});
+  Keys bodies;
+  ASSERT_TRUE(store().scan(Table::kLive, {}, {}, [&](std::string_view key, std::string_view) {
+    bodies.push_back(get(Table::kBody, key));
+    return true;
+  }));
+  EXPECT_EQ(bodies, Keys{"body"});
+}
+
+// The rows of table key are found by the first 16 bytes alone.
+TEST_P(StoreContract, FindsTheKeysThatBeginWithAHash) {
+  const std::string hash(16, 'h'), lower = std::string(15, 'h') + 'g', higher = std::string(15, 'h') + 'i';
+  const std::string last(16, '\xff');
+  const auto rows_of = [&] {
+    return std::vector{keys(Table::kKey, hash, higher), keys(Table::kKey, hash, hash + "\xff\xff"),
+                       keys(Table::kKey, lower, hash), keys(Table::kKey, last), keys(Table::kKey)};
+  };
+  const std::vector<Keys> expected{{hash + "1", hash + "2"},
+                                   {hash + "1", hash + "2"},
+                                   {},
+                                   {last + "4"},
+                                   {hash + "1", hash + "2", higher + "3", last + "4"}};
+  write(1, {put(Table::kKey, hash + "2", "b"), put(Table::kKey, higher + "3", "c"), put(Table::kKey, hash + "1", "a"),
+            put(Table::kKey, last + "4", "d")});
+  EXPECT_EQ(rows_of(), expected);
+  flush();
+  EXPECT_EQ(rows_of(), expected);
+}
+
+TEST_P(StoreContract, GetsManyRowsInTheOrderOfTheQuestion) {
+  write(1, {put(Table::kBody, "a", "1"), put(Table::kBody, "c", "3")});
+  flush();
+  write(2, {put(Table::kBody, "b", "2"), erase(Table::kBody, "c")});
+  const auto values = store().get_all(Table::kBody, {"c", "b", "x", "a", "b"});
+  ASSERT_TRUE(values);
+  EXPECT_EQ(*values, (std::vector<std::optional<std::string>>{std::nullopt, "2", std::nullopt, "1", "2"}));
+  EXPECT_TRUE(store().get_all(Table::kBody, {}).value().empty());
+}
+
+TEST_P(StoreContract, NamesOfMetaThatTheStoreKeepsForItselfAreRefusedAndHidden) {
+  write(1, {put(Table::kMeta, "clock", "1")});
+  for (const std::string& name : {std::string(), std::string("\0x", 2), std::string("\0position", 9)}) {
+    const auto refused = store().write(at(2), {put(Table::kMeta, "other", "2"), put(Table::kMeta, name, "x")});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+    EXPECT_EQ(get(Table::kMeta, name), "(nothing)");
+    EXPECT_EQ(store().get_all(Table::kMeta, {name}).value().front(), std::nullopt);
+  }
+  EXPECT_EQ(keys(Table::kMeta), Keys{"clock"});
+  EXPECT_EQ(store().position(), at(1));
+}
+
+TEST_P(StoreContract, NothingIsDurableBeforeAFlushAndEverythingAfterIt) {
+  write(1, {put(Table::kLive, "a", "1"), put(Table::kBody, "a", "b")});
+  EXPECT_EQ(store().durable(), Position{});
+  flush();
+  EXPECT_EQ(store().durable(), at(1));
+  write(2, {put(Table::kLive, "a", "2"), erase(Table::kBody, "a"), put(Table::kDone, "a", "d")});
+  EXPECT_EQ(store().position(), at(2));
+  EXPECT_EQ(store().durable(), at(1));
+  restart();
+  EXPECT_EQ(store().position(), at(1));
+  EXPECT_EQ(store().durable(), at(1));
+  EXPECT_EQ(get(Table::kLive, "a"), "1");
+  EXPECT_EQ(get(Table::kBody, "a"), "b");
+  EXPECT_EQ(get(Table::kDone, "a"), "(nothing)");
+}
+
+TEST_P(StoreContract, AFlushOfNothingIsNoHarm) {
+  flush();
+  write(1, {put(Table::kLive, "a", "1")});
+  flush();
+  flush();
+  restart();
+  flush();
+  EXPECT_EQ(store().durable(), at(1));
+  EXPECT_EQ(get(Table::kLive, "a"), "1");
+}
+
+TEST_P(StoreContract, StatsNameEveryTable) {
+  write(1, {put(Table::kBody, "a", std::string(1000, 'x'))});
+  flush();
+  const StoreStats stats = store().stats();
+  ASSERT_EQ(stats.tables.size(), core::kTables);
+  const TableStats& body = stats.tables[static_cast<std::size_t>(Table::kBody)];
+  EXPECT_EQ(body.name, "body");
+  EXPECT_EQ(body.rows, 1U);
+  EXPECT_GT(body.bytes, 0U);
+  EXPECT_GT(stats.bytes_flushed, 0U);
+  EXPECT_FALSE(stats.stalled);
 }
 
 }  // namespace

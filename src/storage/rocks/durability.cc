@@ -99,6 +99,8 @@ class Listener final : public rocksdb::EventListener {
 
 }  // namespace
 
-std::shared_ptr<rocksdb::EventListener> listen(Durability& durability) { return std::make_shared<Listener>(durability); }
+std::shared_ptr<rocksdb::EventListener> listen(Durability& durability) {
+  return std::make_shared<Listener>(durability);
+}
 
 }  // namespace codeq::storage::rocks

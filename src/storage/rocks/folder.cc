@@ -37,8 +37,18 @@ Result<void> sync_folder(rocksdb::Env& env, const std::string& folder) {
   return {};
 }
 
-Result<void> remove_folder(rocksdb::Env& env, const std::string& folder) {
+// What a creation that a crash cut short can leave behind.
+bool is_ours(const std::string& name) {
+  if (name == kFormatName || name == "CURRENT" || name == "IDENTITY" || name == "LOCK") return true;
+  if (name.starts_with("LOG") || name.starts_with("MANIFEST-") || name.starts_with("OPTIONS-")) return true;
+  return name.ends_with(".sst") || name.ends_with(".log") || name.ends_with(".dbtmp");
+}
+
+Result<void> remove_unfinished(rocksdb::Env& env, const std::string& folder) {
   CODEQ_TRY(const auto names, names_in(env, folder));
+  if (!std::all_of(names.begin(), names.end(), is_ours)) {
+    return fail(Code::kInvalidArgument, fmt::format("{} is in the way and is not ours: it was left untouched", folder));
+  }
   for (const std::string& name : names) {
     if (const auto status = env.DeleteFile(in(folder, name)); !status.ok()) {
       return error_of(status, "cannot remove " + in(folder, name));
@@ -66,7 +76,8 @@ Result<std::optional<StoreId>> look_into(rocksdb::Env& env, const std::string& f
   const std::string path = in(folder, kFormatName);
   if (!has(kFormatName)) {
     if (has("CURRENT")) {
-      return fail(Code::kCorrupt, fmt::format("{} is missing, but the folder has a store: it was left untouched", path));
+      return fail(Code::kCorrupt,
+                  fmt::format("{} is missing, but the folder has a store: it was left untouched", path));
     }
     return fail(Code::kInvalidArgument,
                 fmt::format("the folder {} is not empty and holds no store of ours: it was left untouched", folder));
@@ -90,9 +101,13 @@ Result<void> create_folder(rocksdb::Env& env, const std::string& folder, const S
                            const std::function<Result<void>(const std::string& path)>& build) {
   const std::string unfinished = folder + ".new";
   CODEQ_TRY(const bool left_over, is_there(env, unfinished));
-  if (left_over) CODEQ_TRY_VOID(remove_folder(env, unfinished));
-  CODEQ_TRY(const bool empty_one, is_there(env, folder));
-  if (empty_one) CODEQ_TRY_VOID(remove_folder(env, folder));
+  if (left_over) CODEQ_TRY_VOID(remove_unfinished(env, unfinished));
+  CODEQ_TRY(const bool in_the_way, is_there(env, folder));
+  if (in_the_way) {
+    CODEQ_TRY(const auto names, names_in(env, folder));
+    if (!names.empty()) return fail(Code::kInvalidArgument, fmt::format("the folder {} is not empty", folder));
+    if (const auto status = env.DeleteDir(folder); !status.ok()) return error_of(status, "cannot replace " + folder);
+  }
   CODEQ_TRY_VOID(build(unfinished));
   CODEQ_TRY_VOID(write_format(env, unfinished, id));
   if (const auto status = env.RenameFile(unfinished, folder); !status.ok()) {

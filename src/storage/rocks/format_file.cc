@@ -35,12 +35,15 @@ std::string format_bytes(const StoreId& id, std::uint32_t version) {
 Result<StoreId> read_format(std::string_view bytes, std::string_view path) {
   if (bytes.size() != kFormatBytes || !bytes.starts_with(kMagic) ||
       number(bytes, kSumAt, 8) != XXH3_64bits(bytes.data(), kSumAt)) {
-    return fail(Code::kCorrupt, fmt::format("{}: {} bytes that are not a store's format, or damaged", path, bytes.size()));
+    return fail(Code::kCorrupt,
+                fmt::format("{}: {} bytes that are not a store's format, or damaged", path, bytes.size()));
   }
   const std::uint64_t version = number(bytes, kVersionAt, 4);
   if (version != kFormatVersion) {
-    return fail(Code::kInvalidArgument, fmt::format("{}: the store has format version {}, this program knows {}: it was "
-                                                    "left untouched", path, version, kFormatVersion));
+    return fail(Code::kInvalidArgument,
+                fmt::format("{}: the store has format version {}, this program knows {}: it was "
+                            "left untouched",
+                            path, version, kFormatVersion));
   }
   StoreId id{};
   std::transform(bytes.begin() + kIdAt, bytes.begin() + kSumAt, id.begin(),

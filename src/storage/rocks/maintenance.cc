@@ -12,6 +12,19 @@
 #include "storage/rocks/status.h"
 
 namespace codeq::storage::rocks {
+namespace {
+
+// Counted, not forced: a copy that is being made may have its own reason to keep files. Newer ones only count.
+template <class Db>
+void enable_file_deletions(Db& db) {
+  if constexpr (requires { db.EnableFileDeletions(false); }) {
+    (void)db.EnableFileDeletions(false);
+  } else {
+    (void)db.EnableFileDeletions();
+  }
+}
+
+}  // namespace
 
 Result<void> make_checkpoint(rocksdb::DB& db, const std::string& path, const StoreId& id) {
   return create_folder(*db.GetEnv(), path, id, [&](const std::string& unfinished) -> Result<void> {
@@ -26,12 +39,17 @@ Result<void> make_checkpoint(rocksdb::DB& db, const std::string& path, const Sto
 }
 
 Result<void> verify_files(rocksdb::DB& db, const std::function<void(const RocksStore::Progress&)>& progress) {
-  // What is listed now stays until we are done, also if compactions replace it.
-  if (const auto status = db.DisableFileDeletions(); !status.ok()) return error_of(status, "cannot check the store");
+  // What is listed now stays until we are done, also if compactions replace it. A database opened for reading deletes
+  // nothing, and says that it cannot be asked.
+  const auto status = db.DisableFileDeletions();
+  if (!status.ok() && !status.IsNotSupported()) return error_of(status, "cannot check the store");
   struct Allow {
     rocksdb::DB& db;
-    ~Allow() { (void)db.EnableFileDeletions(false); }
-  } const allow{db};
+    const bool disabled;
+    ~Allow() {
+      if (disabled) enable_file_deletions(db);
+    }
+  } const allow{db, status.ok()};
   std::vector<rocksdb::LiveFileMetaData> files;
   db.GetLiveFilesMetaData(&files);
   RocksStore::Progress done;
@@ -41,9 +59,9 @@ Result<void> verify_files(rocksdb::DB& db, const std::function<void(const RocksS
   for (const auto& file : files) {
     const std::string path = file.db_path + file.name;
     rocksdb::SstFileReader reader(options);
-    auto status = reader.Open(path);
-    if (status.ok()) status = reader.VerifyChecksum();
-    if (!status.ok()) return error_of(status, "damage in " + path);
+    auto read = reader.Open(path);
+    if (read.ok()) read = reader.VerifyChecksum();
+    if (!read.ok()) return error_of(read, "cannot read " + path + " in full");
     done.bytes_done += file.size;
     if (progress) progress(done);
   }

@@ -122,7 +122,8 @@ Result<std::unique_ptr<RocksStore>> RocksStore::open(Options options) {
   const std::string folder = options.folder;
   CODEQ_TRY(const auto id, look_into(env, folder));
   if (id && *id != options.id && !options.any_id) {
-    return fail(Code::kInvalidArgument, fmt::format("the store in {} belongs to another log: it was left untouched", folder));
+    return fail(Code::kInvalidArgument,
+                fmt::format("the store in {} belongs to another log: it was left untouched", folder));
   }
   if (!id && (options.read_only || options.any_id)) {
     return fail(Code::kInvalidArgument, fmt::format("there is no store in {}", folder));
@@ -251,8 +252,10 @@ StoreStats RocksStore::stats() const {
     const auto table = static_cast<core::Table>(i);
     TableStats& of_table = stats.tables.emplace_back();
     of_table.name = table_name(table);
-    if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kEstimateNumKeys, &number)) of_table.rows = number;
-    if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kLiveSstFilesSize, &number)) of_table.bytes = number;
+    if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kEstimateNumKeys, &number))
+      of_table.rows = number;
+    if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kLiveSstFilesSize, &number))
+      of_table.bytes = number;
     if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kEstimateTableReadersMem, &number)) {
       stats.memory_bytes += number;
     }

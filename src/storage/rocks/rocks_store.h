@@ -27,12 +27,12 @@ struct Options {
   std::uint64_t write_buffer_bytes = std::uint64_t{64} << 20;  // of all tables together; memory is at most half more
   std::uint64_t cache_bytes = std::uint64_t{64} << 20;         // of blocks, indexes and filters
   bool read_only = false;                                      // changes nothing, not even RocksDB's own small files
-  bool any_id = false;                                         // for a look from outside: whose it is does not matter
+  bool any_id = false;  // for a look from outside: whose it is does not matter
 
   // What follows is called from any thread, also from inside write, flush and the destructor, never by two at a time.
   // It must not call write, flush or checkpoint.
-  std::function<void(Position)> on_durable;      // durable() has moved on
-  std::function<void(const Error&)> on_error;    // the first failure of a background job; the store is done for
+  std::function<void(Position)> on_durable;  // durable() has moved on
+  std::function<void(const Error&)> on_error;  // the first failure of a background job; the store is done for
 };
 
 class RocksStore final : public Store {

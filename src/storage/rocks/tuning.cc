@@ -70,8 +70,7 @@ rocksdb::ColumnFamilyOptions tune_table(core::Table table, const Options& option
   rocksdb::ColumnFamilyOptions family;
   // The manager of all buffers decides when to flush; a single table never reaches its own bound before that.
   family.write_buffer_size = static_cast<std::size_t>(options.write_buffer_bytes);
-  family.arena_block_size =
-      static_cast<std::size_t>(std::clamp(options.write_buffer_bytes / 64, 4 * kKiB, kMiB));
+  family.arena_block_size = static_cast<std::size_t>(std::clamp(options.write_buffer_bytes / 64, 4 * kKiB, kMiB));
   family.max_write_buffer_number = 2;
   family.level_compaction_dynamic_level_bytes = true;
   family.target_file_size_base = std::clamp(options.write_buffer_bytes, 64 * kKiB, 64 * kMiB);
