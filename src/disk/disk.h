@@ -43,4 +43,41 @@ class Disk {
   static Disk& real();
 };
 
+// Owns a descriptor of a disk.
+class File {
+ public:
+  File() = default;
+  File(Disk& disk, int fd) : disk_(&disk), fd_(fd) {}
+  File(File&& other) noexcept : disk_(other.disk_), fd_(std::exchange(other.fd_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(disk_, other.disk_);
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~File();
+  [[nodiscard]] int fd() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  Disk* disk_ = nullptr;
+  int fd_ = -1;
+};
+
+// kDiskFull for a full disk or quota, else kIo; `what` is the act and the file, and the system's text follows.
+std::unexpected<Error> system_error(int error, std::string what);
+
+// Writes all of `parts` (which it changes), whatever the system makes of it: short writes and interruptions.
+// Returns 0 or an errno; allocates nothing.
+int write_all(Disk& disk, int fd, std::span<iovec> parts, std::uint64_t offset);
+int write_all(Disk& disk, int fd, std::string_view bytes, std::uint64_t offset);
+int sync_data(Disk& disk, int fd);  // 0 or an errno
+int sync_all(Disk& disk, int fd);   // 0 or an errno
+
+// Reads `size` bytes from the file's start into `out`. Returns 0 or an errno; a file that is shorter is EIO.
+int read_all(Disk& disk, int fd, char* out, std::uint64_t size);
+// Syncs the folder itself: the names in it. Returns 0 or an errno.
+int sync_folder(Disk& disk, const std::string& path);
+// The folder and those above it that are missing, each synced into its parent. Returns 0 or an errno.
+int make_folders(Disk& disk, const std::string& path, mode_t mode);
+
 }  // namespace codeq::disk

@@ -2,9 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -39,13 +36,9 @@ std::optional<std::uint64_t> segment_number(const std::string& name) {
   return number;
 }
 
-Result<std::vector<std::string>> names_in(const fs::path& path) {
+Result<std::vector<std::string>> names_in(Disk& disk, const std::string& path) {
   std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
-    names.push_back(it->path().filename().string());
-  if (error) return system_error(error.value(), fmt::format("cannot list the log folder {}", path.string()));
-  std::sort(names.begin(), names.end());
+  if (disk.list(path, names) != 0) return system_error(errno, fmt::format("cannot list the log folder {}", path));
   return names;
 }
 
@@ -60,28 +53,19 @@ bool is_unfinished_creation(const std::vector<std::string>& names) {
   });
 }
 
-Result<void> make_folder(const fs::path& path, Disk& disk) {
-  std::error_code error;
-  const fs::path parent = fs::absolute(path, error).parent_path();
-  if (!error) fs::create_directories(parent, error);
-  if (error) return system_error(error.value(), fmt::format("cannot create the folder {}", parent.string()));
-  if (::mkdir(path.c_str(), 0700) != 0) {
-    if (errno == EEXIST) return {};
-    return system_error(errno, fmt::format("cannot create the log folder {}", path.string()));
-  }
-  const File above(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const int failed = above ? sync_all(disk, above.fd()) : errno;
-  if (failed != 0) return system_error(failed, fmt::format("cannot sync the folder {}", parent.string()));
+Result<void> make_folder(Disk& disk, const std::string& path) {
+  const int failed = disk::make_folders(disk, path, 0700);
+  if (failed != 0) return system_error(failed, fmt::format("cannot create the log folder {}", path));
   return {};
 }
 
 // Whether nothing but zeros follows the header, so that dropping the file loses nothing.
-Result<bool> holds_nothing(int fd, const std::string& path) {
+Result<bool> holds_nothing(Disk& disk, int fd, const std::string& path) {
   struct stat status{};
-  if (::fstat(fd, &status) != 0) return system_error(errno, fmt::format("cannot read {}", path));
+  if (disk.status(fd, status) != 0) return system_error(errno, fmt::format("cannot read {}", path));
   std::string bytes(kFillBytes, '\0');
   for (off_t at = kSegmentHeaderBytes; at < status.st_size;) {
-    const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), at);
+    const ssize_t got = disk.read_at(fd, bytes.data(), bytes.size(), static_cast<std::uint64_t>(at));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_error(errno, fmt::format("cannot read {}", path));
     if (got == 0) break;
@@ -96,13 +80,14 @@ Result<bool> holds_nothing(int fd, const std::string& path) {
 std::string Folder::path_of(std::uint64_t segment) const { return path_of(segment_name(segment)); }
 
 Result<std::unique_ptr<Folder>> Folder::open(const fs::path& path, std::uint64_t first_segment_bytes, Disk& disk) {
-  CODEQ_TRY_VOID(make_folder(path, disk));
+  const std::string text = path.string();
+  CODEQ_TRY_VOID(make_folder(disk, text));
   std::unique_ptr<Folder> folder(new Folder(path, disk));
-  folder->folder_ = File(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  folder->folder_ = File(disk, disk.open(text, O_RDONLY | O_DIRECTORY, 0));
   if (!folder->folder_) return system_error(errno, fmt::format("cannot open the log folder {}", path.string()));
 
   // Whose folder is it? Asked before anything is written, the lock's file included.
-  CODEQ_TRY(const auto names, names_in(path));
+  CODEQ_TRY(const auto names, names_in(disk, text));
   if (has(names, kFormatName)) {
     CODEQ_TRY_VOID(folder->load_format());
   } else if (!is_unfinished_creation(names)) {
@@ -115,9 +100,9 @@ Result<std::unique_ptr<Folder>> Folder::open(const fs::path& path, std::uint64_t
         fmt::format("the folder {} is not empty and holds no log of ours: it was left untouched", path.string()));
   }
 
-  folder->lock_ = File(::openat(folder->folder_.fd(), kLockName, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  folder->lock_ = File(disk, disk.open(folder->path_of(kLockName), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (!folder->lock_) return system_error(errno, fmt::format("cannot open {}", folder->path_of(kLockName)));
-  if (::flock(folder->lock_.fd(), LOCK_EX | LOCK_NB) != 0) {
+  if (disk.lock(folder->lock_.fd()) != 0) {
     if (errno == EWOULDBLOCK)
       return fail(Code::kUnavailable,
                   fmt::format("the log folder {} is already in use by another process", path.string()));
@@ -130,14 +115,14 @@ Result<std::unique_ptr<Folder>> Folder::open(const fs::path& path, std::uint64_t
 }
 
 Result<void> Folder::load_or_create(std::uint64_t first_segment_bytes) {
-  CODEQ_TRY(auto names, names_in(path_));  // again: another process may have been here before we held the lock
+  CODEQ_TRY(auto names, names_in(disk_, path_.string()));  // again: another process may have been here before we held the lock
   if (!has(names, kFormatName)) {
     CODEQ_TRY_VOID(create(names, first_segment_bytes));
-    CODEQ_TRY(names, names_in(path_));
+    CODEQ_TRY(names, names_in(disk_, path_.string()));
   }
   CODEQ_TRY_VOID(load_format());
   for (const char* leftover : {kFormatTemporary, kSegmentTemporary}) {
-    if (has(names, leftover) && ::unlinkat(folder_.fd(), leftover, 0) != 0)
+    if (has(names, leftover) && disk_.unlink(path_of(leftover)) != 0)
       return system_error(errno, fmt::format("cannot remove {}", path_of(leftover)));
   }
   return list_segments(names);
@@ -145,9 +130,9 @@ Result<void> Folder::load_or_create(std::uint64_t first_segment_bytes) {
 
 Result<void> Folder::create(const std::vector<std::string>& names, std::uint64_t first_segment_bytes) {
   if (has(names, segment_name(1))) {
-    const File first(::openat(folder_.fd(), segment_name(1).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    const File first(disk_, disk_.open(path_of(1), O_RDONLY | O_NOFOLLOW, 0));
     if (!first) return system_error(errno, fmt::format("cannot open {}", path_of(1)));
-    CODEQ_TRY(const bool nothing, holds_nothing(first.fd(), path_of(1)));
+    CODEQ_TRY(const bool nothing, holds_nothing(disk_, first.fd(), path_of(1)));
     if (!nothing)
       return fail(Code::kCorrupt, fmt::format("{} is missing, but {} holds records: it was left untouched",
                                               path_of(kFormatName), path_of(1)));
@@ -159,7 +144,7 @@ Result<void> Folder::create(const std::vector<std::string>& names, std::uint64_t
   }
   CODEQ_TRY([[maybe_unused]] const SegmentFile first, create_segment(1, first_segment_bytes));
   // Last of all, so that a folder with `format` is a whole one.
-  File file(::openat(folder_.fd(), kFormatTemporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  File file(disk_, disk_.open(path_of(kFormatTemporary), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   if (!file) return system_error(errno, fmt::format("cannot create {}", path_of(kFormatTemporary)));
   const auto bytes = encode_format_file(id_);
   const int failed = write_all(disk_, file.fd(), std::string_view(bytes.data(), bytes.size()), 0);
@@ -168,13 +153,13 @@ Result<void> Folder::create(const std::vector<std::string>& names, std::uint64_t
 }
 
 Result<void> Folder::load_format() {
-  const File file(::openat(folder_.fd(), kFormatName, O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const File file(disk_, disk_.open(path_of(kFormatName), O_RDONLY | O_NOFOLLOW, 0));
   if (!file) return system_error(errno, fmt::format("cannot open {}", path_of(kFormatName)));
   struct stat status{};
-  if (::fstat(file.fd(), &status) != 0) return system_error(errno, fmt::format("cannot read {}", path_of(kFormatName)));
+  if (disk_.status(file.fd(), status) != 0) return system_error(errno, fmt::format("cannot read {}", path_of(kFormatName)));
   std::array<char, 2 * kFormatFileBytes> bytes{};  // larger than the file may be, so that a longer one is seen
   const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(status.st_size), bytes.size());
-  if (const int failed = read_all(file.fd(), bytes.data(), size); failed != 0)
+  if (const int failed = read_all(disk_, file.fd(), bytes.data(), size); failed != 0)
     return system_error(failed, fmt::format("cannot read {}", path_of(kFormatName)));
   const auto format = parse_format_file({bytes.data(), size});
   if (!format) {
@@ -204,7 +189,7 @@ Result<void> Folder::list_segments(const std::vector<std::string>& names) {
       return fail(Code::kCorrupt,
                   fmt::format("{}, byte 0: the file is missing, but {} is there", path_of(expected), path_of(name)));
     struct stat status{};
-    if (::fstatat(folder_.fd(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0)
+    if (disk_.status(path_of(name), status) != 0)
       return system_error(errno, fmt::format("cannot read {}", path_of(name)));
     segments_.push_back({*number, static_cast<std::uint64_t>(status.st_size)});
   }
@@ -214,11 +199,11 @@ Result<void> Folder::list_segments(const std::vector<std::string>& names) {
 
 Result<File> Folder::open_segment(const SegmentFile& segment) const {
   const std::string path = path_of(segment.number);
-  File file(::openat(folder_.fd(), segment_name(segment.number).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  File file(disk_, disk_.open(path, O_RDWR | O_NOFOLLOW, 0));
   if (!file) return system_error(errno, fmt::format("cannot open {}", path));
   std::array<char, kSegmentHeaderBytes> header{};
   const auto size = std::min<std::uint64_t>(segment.bytes, header.size());
-  if (const int failed = read_all(file.fd(), header.data(), size); failed != 0)
+  if (const int failed = read_all(disk_, file.fd(), header.data(), size); failed != 0)
     return system_error(failed, fmt::format("cannot read {}", path));
   const auto bytes = parse_segment_header({header.data(), size}, {id_, segment.number});
   if (!bytes)
@@ -233,7 +218,7 @@ Result<File> Folder::open_segment(const SegmentFile& segment) const {
 }
 
 Result<SegmentFile> Folder::create_segment(std::uint64_t number, std::uint64_t bytes, const std::stop_token& stop) {
-  File file(::openat(folder_.fd(), kSegmentTemporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  File file(disk_, disk_.open(path_of(kSegmentTemporary), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   if (!file) return system_error(errno, fmt::format("cannot create {}", path_of(kSegmentTemporary)));
   // Synced piece by piece: one sync of it all would hold up the appends that share the disk. Written block by block: the
   // system keeps what is written at once together in memory, and an append would dirty all of it.
@@ -248,7 +233,7 @@ Result<SegmentFile> Folder::create_segment(std::uint64_t number, std::uint64_t b
     if (failed == 0 && at % kFillBytes == 0 && at < bytes) failed = sync_data(disk_, file.fd());  // the last: put_in_place
   }
   if (failed != 0 || stop.stop_requested()) {
-    ::unlinkat(folder_.fd(), kSegmentTemporary, 0);  // gives its room back
+    disk_.unlink(path_of(kSegmentTemporary));  // gives its room back
     if (failed == 0) return fail(Code::kUnavailable, "the log is closing");
     return system_error(failed, fmt::format("cannot prepare {} with {} bytes", path_of(number), bytes));
   }
@@ -257,13 +242,12 @@ Result<SegmentFile> Folder::create_segment(std::uint64_t number, std::uint64_t b
 }
 
 Result<SegmentFile> Folder::recycle_segment(const SegmentFile& old, std::uint64_t number) {
-  const std::string from = segment_name(old.number);
   // Out of the line first: a file under its old name with a new header would be damage.
-  if (::renameat(folder_.fd(), from.c_str(), folder_.fd(), kSegmentTemporary) != 0)
+  if (disk_.rename(path_of(old.number), path_of(kSegmentTemporary)) != 0)
     return system_error(errno, fmt::format("cannot take {} out of use", path_of(old.number)));
   if (const int failed = sync_all(disk_, folder_.fd()); failed != 0)
     return system_error(failed, fmt::format("cannot sync the log folder {}", path_.string()));
-  File file(::openat(folder_.fd(), kSegmentTemporary, O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  File file(disk_, disk_.open(path_of(kSegmentTemporary), O_RDWR | O_NOFOLLOW, 0));
   if (!file) return system_error(errno, fmt::format("cannot open {}", path_of(kSegmentTemporary)));
   const auto header = encode_segment_header({id_, number}, old.bytes, incarnation_);
   if (const int failed = write_all(disk_, file.fd(), std::string_view(header.data(), header.size()), 0); failed != 0)
@@ -273,7 +257,7 @@ Result<SegmentFile> Folder::recycle_segment(const SegmentFile& old, std::uint64_
 }
 
 Result<void> Folder::remove_segment(const SegmentFile& old) {
-  if (::unlinkat(folder_.fd(), segment_name(old.number).c_str(), 0) != 0)
+  if (disk_.unlink(path_of(old.number)) != 0)
     return system_error(errno, fmt::format("cannot remove {}", path_of(old.number)));
   // The order of removals must not change on the way to the disk: numbers stay without a gap.
   if (const int failed = sync_all(disk_, folder_.fd()); failed != 0)
@@ -282,12 +266,13 @@ Result<void> Folder::remove_segment(const SegmentFile& old) {
 }
 
 bool Folder::has_segment(std::uint64_t number) const {
-  return ::faccessat(folder_.fd(), segment_name(number).c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+  struct stat status{};
+  return disk_.status(path_of(number), status) == 0;
 }
 
 Result<void> Folder::put_in_place(File file, const char* temporary, const std::string& name) {
   int failed = sync_all(disk_, file.fd());
-  if (failed == 0 && ::renameat(folder_.fd(), temporary, folder_.fd(), name.c_str()) != 0) failed = errno;
+  if (failed == 0 && disk_.rename(path_of(temporary), path_of(name)) != 0) failed = errno;
   if (failed == 0) failed = sync_all(disk_, folder_.fd());
   if (failed != 0) return system_error(failed, fmt::format("cannot put {} in place", path_of(name)));
   return {};

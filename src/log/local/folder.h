@@ -20,10 +20,18 @@
 #include <vector>
 
 #include "base/result.h"
-#include "log/local/disk.h"
+#include "disk/disk.h"
 #include "log/local/format.h"
 
 namespace codeq::log::local {
+
+using disk::Disk;
+using disk::File;
+using disk::read_all;
+using disk::sync_all;
+using disk::sync_data;
+using disk::system_error;
+using disk::write_all;
 
 struct SegmentFile {
   std::uint64_t number = 0;

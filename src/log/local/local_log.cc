@@ -72,7 +72,7 @@ Result<void> LocalLog::replay(std::uint64_t after, const Visit& visit) {
   replayed_ = true;
   CODEQ_TRY_VOID(mark_durable());
 
-  preparer_ = std::jthread([this](const std::stop_token& stop) { prepare_segments(stop); });
+  if (options_.prepare_ahead) preparer_ = std::jthread([this](const std::stop_token& stop) { prepare_segments(stop); });
   want_segment(segment_.number + 1);
   if (options_.durability == LocalLogOptions::Durability::kInterval) {
     syncer_ = std::jthread([this](const std::stop_token& stop) { sync_every_interval(stop); });
@@ -176,8 +176,27 @@ Result<void> LocalLog::go_to_next_segment(std::uint64_t needed) {
   }
   segment_ = *next;
   offset_ = kSegmentHeaderBytes;
-  want_segment(segment_.number + 1);
+  if (options_.prepare_ahead) {
+    want_segment(segment_.number + 1);
+  } else {
+    std::unique_lock lock(prepare_mutex_);
+    while (releasable() > options_.spare_segments && remove_released(lock)) {
+    }
+  }
   return {};
+}
+
+// Lets go of `lock` meanwhile; false: the file could not be removed.
+bool LocalLog::remove_released(std::unique_lock<std::mutex>& lock) {
+  const Closed old = closed_.front();
+  closed_.pop_front();
+  lock.unlock();
+  const auto removed = folder_->remove_segment(old.file);
+  lock.lock();
+  if (removed) return true;
+  if (folder_->has_segment(old.file.number)) closed_.push_front(old);
+  released_ = 0;  // nothing is lost but room; it will be tried again when more is released
+  return false;
 }
 
 Result<SegmentFile> LocalLog::take_segment(std::uint64_t number, std::uint64_t bytes_min) {
@@ -271,15 +290,7 @@ void LocalLog::prepare_segments(const std::stop_token& stop) {
       // A failure is not the log's end: there may be room by the time an append needs the segment, and it says so if not.
       if (made) spares_.push_back(*made);
     } else {
-      const Closed old = closed_.front();
-      closed_.pop_front();
-      lock.unlock();
-      const auto removed = folder_->remove_segment(old.file);
-      lock.lock();
-      if (!removed) {
-        if (folder_->has_segment(old.file.number)) closed_.push_front(old);
-        released_ = 0;  // nothing is lost but room; it will be tried again when more is released
-      }
+      static_cast<void>(remove_released(lock));
     }
     preparing_ = false;
     prepare_changed_.notify_all();

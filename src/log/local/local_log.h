@@ -36,8 +36,9 @@ struct LocalLogOptions {
   std::uint64_t first_segment_bytes = std::uint64_t{1} << 20;  // small: an empty folder is ready at once
   std::uint64_t segment_bytes = std::uint64_t{64} << 20;       // each segment is 8 times the last one, up to this
   std::size_t group_bytes_max = std::size_t{64} << 20;         // a larger group than a segment gets one of its own
-  std::size_t spare_segments = 1;  // empty ones that are kept ready
-  local::Disk* disk = nullptr;                                 // borrowed; null: the real one
+  std::size_t spare_segments = 1;  // released ones that are kept to be used again
+  bool prepare_ahead = true;       // by a thread; false: append makes its next segment itself (deterministic tests)
+  disk::Disk* disk = nullptr;                                  // borrowed; null: the real one
 };
 
 class LocalLog final : public Log {
@@ -64,7 +65,7 @@ class LocalLog final : public Log {
   [[nodiscard]] std::uint64_t durable_group() const { return durable_.load(std::memory_order_acquire); }
 
  private:
-  LocalLog(LocalLogOptions options, local::Disk& disk, std::unique_ptr<local::Folder> folder);
+  LocalLog(LocalLogOptions options, disk::Disk& disk, std::unique_ptr<local::Folder> folder);
 
   Result<void> refuse_if_broken() const;
   std::unexpected<Error> broken(Error error);
@@ -77,11 +78,12 @@ class LocalLog final : public Log {
   void want_segment(std::uint64_t number);
   Result<local::SegmentFile> make_segment(std::uint64_t number, std::uint64_t bytes, const std::stop_token& stop = {});
   [[nodiscard]] std::size_t releasable() const;  // closed segments that nobody needs; with prepare_mutex_ held
+  bool remove_released(std::unique_lock<std::mutex>& lock);
   void prepare_segments(const std::stop_token& stop);
   void sync_every_interval(const std::stop_token& stop);
 
   const LocalLogOptions options_;
-  local::Disk& disk_;
+  disk::Disk& disk_;
   const std::unique_ptr<local::Folder> folder_;
 
   // Of the appending thread alone.
@@ -93,7 +95,7 @@ class LocalLog final : public Log {
   std::atomic<std::uint64_t> written_{0};  // groups handed to the system
   std::atomic<std::uint64_t> durable_{0};
   std::mutex sync_mutex_;  // held during a sync, and to change file_
-  local::File file_;       // the segment that is appended to
+  disk::File file_;       // the segment that is appended to
 
   std::atomic<bool> is_broken_{false};
   mutable std::mutex error_mutex_;

@@ -55,7 +55,7 @@ class Recovery {
     into.bytes.clear();  // or growing would copy what is there
     into.bytes.resize_and_overwrite(segments_[index].bytes,
                                     [&](char* out, std::size_t size) {  // bounded: its header agrees
-                                      failed = read_all(into.file.fd(), out, size);
+                                      failed = read_all(disk_, into.file.fd(), out, size);
                                       return failed == 0 ? size : 0;
                                     });
     if (failed != 0) return system_error(failed, fmt::format("cannot read {}", path(index)));
