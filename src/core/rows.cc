@@ -1,11 +1,9 @@
 #include "core/rows.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
+#include "base/hash.h"
 #include "core/codec.h"
 #include "core/state.h"
 #include "core/webhook_url.h"
@@ -210,12 +208,7 @@ std::string retire_key(std::int64_t retire_ns, std::uint64_t sequence) {
 }
 
 KeyHash key_hash(std::string_view tenant, std::string_view idempotency_key) {
-  const auto seed = XXH3_64bits(tenant.data(), tenant.size());
-  const auto digest = XXH3_128bits_withSeed(idempotency_key.data(), idempotency_key.size(), seed);
-  XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, digest);
-  KeyHash hash;
-  std::memcpy(hash.data(), canonical.digest, hash.size());
+  auto hash = hash128(tenant, idempotency_key);
   if (zero(hash)) hash[0] = 1;
   return hash;
 }

@@ -7,7 +7,7 @@
 
 A room is a folder of src/, a subroom a folder inside one. Rooms include downwards only:
 
-  app -> transport -> services -> storage, log, observe -> core -> base
+  app -> transport -> services -> storage, log, observe -> disk, core -> base
 
 A subroom is an implementation: only its own room, app and tests may look into it; a header that a room wants others to
 see stands at its top. Test files (NAME_test.cc, test_NAME.h, NAME_testing.h, NAME_contract.h) may look into every subroom below them and
@@ -20,7 +20,7 @@ import pathlib
 import re
 import sys
 
-LEVELS = [["base"], ["core"], ["storage", "log", "observe"], ["services"], ["transport"], ["app"]]
+LEVELS = [["base"], ["disk", "core"], ["storage", "log", "observe"], ["services"], ["transport"], ["app"]]
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 PURE = {"core"}  # rooms that see nothing but the standard library and the rooms below
 SUFFIXES = {".h", ".cc"}
@@ -118,7 +118,7 @@ def draw(arrows):
         "# A new arrow is a decision: it shows up in review as a line of this file. A room without a slash stands for the",
         "# headers at its top; one with a slash is an implementation, seen by its own room, by app and by tests alone.",
         "#",
-        "#   app -> transport -> services -> storage, log, observe -> core -> base",
+        "#   app -> transport -> services -> storage, log, observe -> disk, core -> base",
     ]
     level = None
     for place in sorted(arrows, key=order):
