@@ -210,9 +210,12 @@ std::expected<void, StartFailure> Server::Parts::open_tracer(const GetEnv& geten
 std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   if (auto ours = check_data_folder(config.data_path); !ours)
     return failure(exit_status_of(ours.error().code), "init app: " + ours.error().message);
+  const auto segment_bytes = static_cast<std::uint64_t>(config.log_segment_bytes);
   auto opened = log::LocalLog::open({.folder = std::filesystem::path(config.data_path) / "log",
                                      .durability = log_durability(config.durability),
                                      .interval = milliseconds(config.durability_interval_ms),
+                                     .first_segment_bytes = std::min(segment_bytes, std::uint64_t{1} << 20),
+                                     .segment_bytes = segment_bytes,
                                      .spare_segments = static_cast<std::size_t>(config.log_spare_segments)});
   if (!opened) return failure(exit_status_of(opened.error().code), "init app: " + opened.error().message);
   log = std::move(*opened);

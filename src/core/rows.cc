@@ -163,7 +163,7 @@ void put_head(Writer& io, const Task& t) {
   io(static_cast<std::uint8_t>(t.info->priority));
   io(t.queue->id);
   io(t.ready_position);
-  io(t.due_ns);
+  io(t.place == Place::kLeased ? t.lease_until_ns : t.due_ns);
 }
 
 bool get_head(Reader& io, LiveHead& head) {
@@ -341,7 +341,7 @@ Result<void> decode_live(std::uint64_t sequence, std::string_view value, Task& i
   if (!good) return damaged("live", sequence);
   into.place = static_cast<Place>(head.place);
   into.ready_position = head.ready_position;
-  into.due_ns = head.due_ns;
+  if (into.place == Place::kDelayed) into.due_ns = head.due_ns;
   return {};
 }
 

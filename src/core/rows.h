@@ -54,7 +54,7 @@ struct LiveHead {
   int priority = 0;
   std::uint32_t queue = 0;
   std::uint64_t ready_position = 0;  // number of the record that made it ready
-  std::int64_t due_ns = 0;           // while delayed
+  std::int64_t due_ns = 0;           // while delayed; while leased, the end of the lease
 };
 Result<LiveHead> decode_live_head(std::uint64_t sequence, std::string_view value);
 

@@ -1,11 +1,12 @@
 // The state of one partition and the one function that changes it.
 //
 // Shape    per (tenant, lower-cased command) ten FIFO queues of sequences; what is due, by time; the whole of a task only
-//          while it is leased, has changed since the last image, or is wanted: the rest are rows of the store (rows.h)
+//          while it has changed since the last image, or is wanted: the rest are rows of the store (rows.h)
 // Time     never reads a clock: `time_ns` comes with each record, so that a replay rebuilds the same state
 // Threads  owned by one partition thread, no locking inside
 // Cost     a record is O(log n) in the tasks that wait for a time, O(1) in everything else; memory: 8 bytes for a task
-//          that is ready, 16 for one that is delayed, none for a finished one, about 1 KiB for one in memory
+//          that is ready, 16 for one that is delayed, 64 for one that is leased, none for a finished one, about 1 KiB for
+//          one that is here as a whole
 #pragma once
 
 #include <array>
@@ -159,7 +160,7 @@ class State {
   void names(const Record& record, std::vector<std::uint64_t>& sequences) const;
   // A task from its rows; `done`: the second one is its row of table done, else of table live.
   Result<Task*> load(std::uint64_t sequence, std::string_view body, std::string_view rest, bool done);
-  // False: it changed since the image's last write, is leased, or an event of it waits for its commit.
+  // False: it changed since the image's last write, or an event of it waits for its commit.
   bool evict(std::uint64_t sequence);
   [[nodiscard]] bool evictable(const Task& task) const;
   [[nodiscard]] bool exists_possibly(std::uint64_t sequence) const { return sequence != 0 && sequence <= last_sequence_; }
@@ -172,7 +173,10 @@ class State {
   void hold(const Task& task);  // its key's newest row in the store is this task's
   [[nodiscard]] std::size_t clean_bytes() const { return clean_bytes_; }  // of tasks that could be evicted
   [[nodiscard]] std::size_t dirty_bytes() const { return dirty_bytes_; }  // of changes since the last cut, about
-  [[nodiscard]] std::size_t queue_bytes() const { return 9 * ready_ + 16 * delayed_.size(); }
+  // Of everything that is not a task in memory, about: lines, times, queues, deliveries.
+  [[nodiscard]] std::size_t queue_bytes() const {
+    return 9 * ready_ + 16 * delayed_.size() + 64 * leases_.size() + 1024 * queues_.size() + 320 * deliveries_.size();
+  }
 
   [[nodiscard]] RetireEntry retire_entry(const Task& task) const;  // of a finished one
 
@@ -193,7 +197,7 @@ class State {
   Result<void> restore_live(std::uint64_t sequence, const LiveHead& head);
   Result<void> restore_delivery(std::uint64_t id, std::string_view value);
   Result<void> restore_end();  // puts the queues in order
-  // Tasks that must be loaded before the first record: leased ones and those with events that wait for their commit.
+  // Tasks that must be loaded before the first record: those with events that wait for their commit.
   [[nodiscard]] std::vector<std::uint64_t> restore_needs() const;
 
   // Everything that matters, as text with a stable order: equal states, equal digests. For tests.
@@ -283,7 +287,6 @@ class State {
     bool in_order = true;
   };
   std::unordered_map<ReadyQueue*, Line> restored_;
-  std::vector<std::uint64_t> restored_leases_;
 };
 
 std::string queue_key(std::string_view tenant, std::string_view command);  // lower-cases the command (ASCII)

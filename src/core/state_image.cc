@@ -92,14 +92,13 @@ Result<Task*> State::load(std::uint64_t sequence, std::string_view body, std::st
   if (restoring_)
     for (const auto& open : open_)
       if (open.sequence == sequence) ++task.open_events;
-  if (task.place == Place::kLeased) leases_.insert({task.lease_until_ns, sequence});
   tasks_.emplace(sequence, std::move(loaded));
   count_clean(task);
   return &task;
 }
 
 bool State::evictable(const Task& task) const {
-  return task.dirty_in == 0 && !task.in_cut && task.open_events == 0 && task.place != Place::kLeased;
+  return task.dirty_in == 0 && !task.in_cut && task.open_events == 0;
 }
 
 bool State::evict(std::uint64_t sequence) {
@@ -313,7 +312,7 @@ Result<void> State::restore_live(std::uint64_t sequence, const LiveHead& head) {
       break;
     case Place::kLeased:
       ++queue->in_progress;
-      restored_leases_.push_back(sequence);
+      leases_.insert({head.due_ns, sequence});
       break;
     default: return damaged("table live: a finished task");
   }
@@ -329,7 +328,7 @@ Result<void> State::restore_delivery(std::uint64_t id, std::string_view value) {
 }
 
 std::vector<std::uint64_t> State::restore_needs() const {
-  auto needs = restored_leases_;
+  std::vector<std::uint64_t> needs;
   for (const auto& open : open_) needs.push_back(open.sequence);
   std::sort(needs.begin(), needs.end());
   needs.erase(std::unique(needs.begin(), needs.end()), needs.end());
@@ -338,7 +337,6 @@ std::vector<std::uint64_t> State::restore_needs() const {
 
 Result<void> State::restore_end() {
   restoring_ = false;
-  restored_leases_ = {};
   for (auto& [level, line] : restored_) {
     if (line.in_order) continue;
     std::vector<std::pair<std::uint64_t, std::uint64_t>> places;

@@ -173,7 +173,7 @@ bool Partition::round(std::vector<Queued>& commands, std::vector<Command>& retur
   queue_seen_ = state_.queue_bytes();
   tasks_seen_ = state_.tasks_in_memory();
   const auto now = time_.now_ns();
-  const bool timers = (!state_.leases().empty() && state_.leases().begin()->first <= now) ||
+  const bool timers = (!expiring_ && !state_.leases().empty() && state_.leases().begin()->first <= now) ||
                       (promotions_can_run() && !state_.delayed().empty() && state_.delayed().top().first <= now);
   return timers || state_.cutting() || settling_ || !woken_.empty() || sweep_has_work();
 }
@@ -252,10 +252,23 @@ void Partition::run_timers() {
   const auto due = [&](const core::State::Due& set) {
     return left > 0 && !set.empty() && set.begin()->first <= stamp_ns_;
   };
-  while (due(state_.leases())) {
-    --left;
+  while (!expiring_ && due(state_.leases())) {
     const auto sequence = state_.leases().begin()->second;
-    deps_.metrics.lease_expired(state_.task(sequence)->info->command);
+    const auto* task = state_.task(sequence);
+    if (task == nullptr) {
+      std::vector<std::uint64_t> sequences;
+      for (auto it = state_.leases().begin();
+           it != state_.leases().end() && it->first <= stamp_ns_ && sequences.size() < kTimersPerRound; ++it)
+        sequences.push_back(it->second);
+      expiring_ = true;
+      with_tasks(sequences, [this] {
+        expiring_ = false;
+        run_timers();
+      });
+      break;
+    }
+    --left;
+    deps_.metrics.lease_expired(task->info->command);
     const auto done = change(
         core::ExpireRecord{.time_ns = stamp_ns_, .sequence = sequence, .span = new_span_id(), .rules = return_rules()});
     CHECK(done.has_value());
@@ -313,7 +326,7 @@ std::optional<std::int64_t> Partition::next_wake_steady_ns() const {
     const auto steady = time_.to_steady_ns(record_ns);
     at = at ? std::min(*at, steady) : steady;
   };
-  if (!state_.leases().empty()) consider(state_.leases().begin()->first);
+  if (!expiring_ && !state_.leases().empty()) consider(state_.leases().begin()->first);
   if (promotions_can_run() && !state_.delayed().empty()) consider(state_.delayed().top().first);
   if (sweeps_.empty() && retire_due_ns_ != INT64_MAX) consider(retire_due_ns_);
   if (const auto due = outbox_.next_due()) consider(*due);

@@ -7,7 +7,7 @@
 //                                                      sync, then answers,
 //                                                      spans, wake-ups        Reader: rows that a call needs
 //
-// Memory      only tasks that are leased, changed since the last cut, or next in line are here as a whole; a call that
+// Memory      only tasks that changed since the last cut, are at work, or next in line are here as a whole; a call that
 //             needs another one waits for the reader, and nobody else waits with it
 // Invariants  an answer leaves only after the commit of everything it has seen, reads and refusals too;
 //             nothing is polled: parked calls are served by the record that satisfies them
@@ -265,7 +265,7 @@ class Partition final : public Broker {
   std::unordered_set<std::uint64_t> retired_new_, retired_cut_;  // gone, but the store has not heard of it
   std::vector<std::uint64_t> visitors_;    // read for one call; leave at the end of the round
   std::deque<std::uint64_t> read_ahead_;   // in memory because they are next in line, oldest reading first
-  bool promoting_ = false;                 // delayed tasks that are due are being read
+  bool promoting_ = false, expiring_ = false;  // delayed tasks that are due, leases that are over, are being read
 
   std::int64_t changed_since_ns_ = 0;      // steady; when the first change since the last cut was seen, 0: none
   std::size_t cut_bytes_ = 0;              // of the cut that is not settled yet

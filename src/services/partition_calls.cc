@@ -335,10 +335,14 @@ void Partition::undelivered(const std::vector<TaskSnapshot>& tasks) {
   enqueue(
       Kind::kReserved, 0,
       [this, leases = std::move(leases)] {
-    // A refusal means that the lease is over already: then there is nothing to give back.
-        for (const auto& [sequence, token] : leases)
-          (void)change(core::UndeliveredRecord{
-              .time_ns = stamp_ns_, .sequence = sequence, .lease_token = token, .run_span = new_span_id()});
+        std::vector<std::uint64_t> sequences;
+        for (const auto& [sequence, token] : leases) sequences.push_back(sequence);
+        with_tasks(sequences, [this, leases] {
+          // A refusal means that the lease is over already: then there is nothing to give back.
+          for (const auto& [sequence, token] : leases)
+            (void)change(core::UndeliveredRecord{
+                .time_ns = stamp_ns_, .sequence = sequence, .lease_token = token, .run_span = new_span_id()});
+        });
       },
       refusal);
 }

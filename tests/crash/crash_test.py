@@ -318,12 +318,18 @@ def verify(oracle, broker, tokens, hooks):
     oracle.counts["webhooks wanted"] = len(wanted)
 
 
-def run(cycles, seed, durability, canary=False):
+# So that cuts, flushes, compactions and recycled segments happen all the time.
+TINY = {"STORE_WRITE_BUFFER_BYTES": 65536, "STORE_CACHE_BYTES": 262144, "LOG_BYTES_MAX": 1 << 20, "LOG_SEGMENT_BYTES": 65536,
+        "IMAGE_CUT_MS": 5, "IMAGE_CUT_BYTES": 16384, "MEMORY_BUDGET_BYTES": 64 << 20}
+
+
+def run(cycles, seed, durability, canary=False, tiny=False):
     dice = random.Random(seed)
     oracle, tokens, hooks = Oracle(), Tokens(), WebhookReceiver()
     start = [Load.producer] * 2 + [Load.worker] * 2
     with tempfile.TemporaryDirectory(prefix="codeq-crash-") as folder:
-        broker = Broker(folder, tokens, None, DURABILITY=durability, LOG_LEVEL="warn", RESULT_WEBHOOK_MAX_ATTEMPTS=50)
+        broker = Broker(folder, tokens, None, DURABILITY=durability, LOG_LEVEL="warn", RESULT_WEBHOOK_MAX_ATTEMPTS=50,
+                        **(TINY if tiny else {}))
         begin = time.monotonic()
         slowest = 0.0
         for cycle in range(cycles):
@@ -349,7 +355,7 @@ def run(cycles, seed, durability, canary=False):
         hooks.stop()
         oracle.counts["results acknowledged, distinct"] = len(oracle.results)
         oracle.counts["tasks acknowledged, distinct"] = len(oracle.created)
-        print(f"crash test: {cycles} kills, seed {seed}, durability {durability}, {time.monotonic() - begin:.1f} s, "
+        print(f"crash test: {cycles} kills, seed {seed}, durability {durability}{', tiny' if tiny else ''}, {time.monotonic() - begin:.1f} s, "
               f"slowest start {slowest * 1000:.0f} ms")
         for name, count in sorted(oracle.counts.items()):
             print(f"  {count:8d}  {name}")
@@ -370,8 +376,9 @@ def main():
     parser.add_argument("--durability", choices=["sync", "interval", "none"], default="sync")
     parser.add_argument("--canary", action="store_true",
                         help="put the folder back to before the last cycle: the oracle must notice, or this fails")
+    parser.add_argument("--tiny", action="store_true", help="tiny buffers, segments and cuts: storage is always at work")
     options = parser.parse_args()
-    status = run(options.cycles, options.seed, options.durability, options.canary)
+    status = run(options.cycles, options.seed, options.durability, options.canary, options.tiny)
     return status if not options.canary else 1 - status
 
 

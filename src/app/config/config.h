@@ -56,6 +56,7 @@ struct Config {
   std::int64_t store_cache_bytes = 0;
   std::int64_t http_in_flight_bytes_max = 0;
   std::int64_t log_bytes_max = std::int64_t{256} << 20;
+  std::int64_t log_segment_bytes = std::int64_t{64} << 20;
   std::int64_t log_spare_segments = 1;
   std::int64_t image_cut_ms = 250;
   std::int64_t image_cut_bytes = std::int64_t{16} << 20;
