@@ -173,7 +173,7 @@ class Stack {
                                   .metrics = metrics,
                                   .webhooks = webhooks,
                                   .disk_low = [] { return false; },
-                                  .on_log_failure = [](const Error&) { std::abort(); }});
+                                  .on_failure = [](const Error&) { std::abort(); }});
     EXPECT_TRUE(partition->start().has_value());
     options.host = "127.0.0.1";
     options.port = 0;
