@@ -360,7 +360,7 @@ Result<void> check_data_folder(const std::string& path) {
     return fail(Code::kIo, "cannot make " + path + ": " + std::strerror(errno));
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     const auto name = entry.path().filename().string();
-    if (name == "log" || name == "store" || name == "dev-tokens" || name == "artifacts") continue;
+    if (name == "log" || name == "store" || name == "store.new" || name == "dev-tokens" || name == "artifacts") continue;
     return fail(Code::kInvalidArgument,
                 path + " holds " + name +
                     ", which is not CodeQ's; nothing was changed. A store of the reference broker cannot be read: "
