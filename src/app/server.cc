@@ -224,6 +224,10 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   std::memcpy(store_options.id.data(), log->id().data(), store_options.id.size());
   store_options.write_buffer_bytes = static_cast<std::uint64_t>(config.store_write_buffer_bytes);
   store_options.cache_bytes = static_cast<std::uint64_t>(config.store_cache_bytes);
+  store_options.can_replay_after = [this](const storage::Position& position) {
+    const auto before = log->begins_after();
+    return before && *before <= position.group;
+  };
   store_options.on_durable = [this](storage::Position position) { log->release(position.group); };
   store_options.on_error = disk_failed;
   auto opened_store = storage::rocks::RocksStore::open(std::move(store_options));

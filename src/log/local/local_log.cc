@@ -243,6 +243,8 @@ std::size_t LocalLog::releasable() const {
   return count;
 }
 
+Result<std::uint64_t> LocalLog::begins_after() const { return local::begins_after(*folder_, disk_); }
+
 void LocalLog::release(std::uint64_t group) {
   const std::lock_guard lock(prepare_mutex_);
   if (group <= released_) return;

@@ -54,6 +54,8 @@ class LocalLog final : public Log {
   Result<std::uint64_t> append(std::string_view records) override;
   Result<void> sync() override;
 
+  // The group before the first one that is still here; 0 with all of them. Reads one segment.
+  [[nodiscard]] Result<std::uint64_t> begins_after() const;
   [[nodiscard]] const local::FolderId& id() const { return folder_->id(); }
   struct Stats {
     std::uint64_t segments = 0, bytes = 0;              // all files

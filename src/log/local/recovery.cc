@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <deque>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,12 @@ class Recovery {
         ends_(segments_.size(), kSegmentHeaderBytes),
         last_groups_(segments_.size(), 0) {
     position_.chain = folder_seed(folder.id());
+  }
+
+  Result<std::uint64_t> begins_after() {
+    CODEQ_TRY_VOID(load(0, here_));
+    CODEQ_TRY_VOID(find_start());
+    return start_.group;
   }
 
   Result<Recovered> run() {
@@ -214,6 +221,11 @@ class Recovery {
 
 Result<Recovered> recover(const Folder& folder, Disk& disk, std::uint64_t after, const Log::Visit& visit) {
   return Recovery(folder, disk, after, visit).run();
+}
+
+Result<std::uint64_t> begins_after(const Folder& folder, Disk& disk) {
+  const Log::Visit nobody;
+  return Recovery(folder, disk, std::numeric_limits<std::uint64_t>::max(), nobody).begins_after();
 }
 
 }  // namespace codeq::log::local

@@ -27,4 +27,7 @@ struct Recovered {
 // groups after `after`. kCorrupt where some of these are not there.
 Result<Recovered> recover(const Folder& folder, Disk& disk, std::uint64_t after, const Log::Visit& visit);
 
+// The group before the first one that is there; 0 with all of them.
+Result<std::uint64_t> begins_after(const Folder& folder, Disk& disk);
+
 }  // namespace codeq::log::local

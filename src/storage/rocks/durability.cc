@@ -38,6 +38,7 @@ void Durability::advance(const Position& position) {
   const std::scoped_lock telling(telling_);
   {
     const std::scoped_lock held(mutex_);
+    if (failed_) return;  // a flush that only seemed to end
     // Two flushes may be told in either order.
     if (position.records < durable_.records || position == durable_) return;
     if (position.records == durable_.records && position.group < durable_.group) return;
@@ -49,6 +50,7 @@ void Durability::advance(const Position& position) {
 void Durability::fail_with(const Error& error) {
   const std::scoped_lock held(mutex_);
   if (!failed_) failed_ = error;
+  has_failed_ = true;
 }
 
 void Durability::fail_in_background(const Error& error) {
@@ -57,14 +59,23 @@ void Durability::fail_in_background(const Error& error) {
     const std::scoped_lock held(mutex_);
     if (failed_) return;
     failed_ = error;
+    has_failed_ = true;
+    if (!open_) return;
   }
   if (on_error_) on_error_(error);
 }
 
-Result<void> Durability::state() const {
+Result<void> Durability::opened() {
   const std::scoped_lock held(mutex_);
+  open_ = true;
   if (failed_) return std::unexpected(*failed_);
   return {};
+}
+
+Result<void> Durability::state() const {
+  if (!has_failed_) return {};
+  const std::scoped_lock held(mutex_);
+  return std::unexpected(*failed_);
 }
 
 Position Durability::durable() const {

@@ -34,7 +34,8 @@ class Durability {
 
   // The first failure is kept.
   void fail_with(const Error& error);            // of a caller, who is told by the answer
-  void fail_in_background(const Error& error);   // tells on_error
+  void fail_in_background(const Error& error);   // tells on_error, once the store is open
+  Result<void> opened();                         // until then a failure is told by the answer of open
   [[nodiscard]] Result<void> state() const;
   [[nodiscard]] Position durable() const;
 
@@ -53,6 +54,8 @@ class Durability {
   std::deque<Mark> marks_;  // written, not yet flushed; oldest first
   Position durable_;
   std::optional<Error> failed_;
+  std::atomic<bool> has_failed_ = false;
+  bool open_ = false;  // under mutex_
 };
 
 // Borrows `durability`, which outlives the database.

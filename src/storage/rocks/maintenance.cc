@@ -38,6 +38,31 @@ Result<void> make_checkpoint(rocksdb::DB& db, const std::string& path, const Sto
   });
 }
 
+namespace {
+
+Result<void> verify_file(const rocksdb::Options& options, const std::string& path) {
+  rocksdb::SstFileReader reader(options);
+  auto read = reader.Open(path);
+  if (read.ok()) read = reader.VerifyChecksum();
+  if (read.ok()) return {};
+  auto error = error_of(read, "cannot read " + path + " in full");
+  if (error.error().code == Code::kInternal) error.error().code = Code::kCorrupt;  // RocksDB has many words for it
+  return error;
+}
+
+}  // namespace
+
+Result<void> verify_tables(rocksdb::Env& env, const std::string& folder) {
+  std::vector<std::string> names;
+  if (const auto status = env.GetChildren(folder, &names); !status.ok()) return error_of(status, "cannot list " + folder);
+  rocksdb::Options options;
+  options.env = &env;
+  for (const std::string& name : names) {
+    if (name.ends_with(".sst")) CODEQ_TRY_VOID(verify_file(options, folder + "/" + name));
+  }
+  return {};
+}
+
 Result<void> verify_files(rocksdb::DB& db, const std::function<void(const RocksStore::Progress&)>& progress) {
   // What is listed now stays until we are done, also if compactions replace it. A database opened for reading deletes
   // nothing, and says that it cannot be asked.
@@ -57,11 +82,7 @@ Result<void> verify_files(rocksdb::DB& db, const std::function<void(const RocksS
   rocksdb::Options options;
   options.env = db.GetEnv();
   for (const auto& file : files) {
-    const std::string path = file.db_path + file.name;
-    rocksdb::SstFileReader reader(options);
-    auto read = reader.Open(path);
-    if (read.ok()) read = reader.VerifyChecksum();
-    if (!read.ok()) return error_of(read, "cannot read " + path + " in full");
+    CODEQ_TRY_VOID(verify_file(options, file.db_path + file.name));
     done.bytes_done += file.size;
     if (progress) progress(done);
   }

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/file_system.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/write_batch.h>
 
@@ -10,9 +12,12 @@
 #include <utility>
 
 #include "base/check.h"
+#include "storage/rocks/disk_file_system.h"
 #include "storage/rocks/durability.h"
+#include "storage/rocks/failing_stop.h"
 #include "storage/rocks/folder.h"
 #include "storage/rocks/maintenance.h"
+#include "storage/rocks/manifest.h"
 #include "storage/rocks/position_row.h"
 #include "storage/rocks/status.h"
 #include "storage/rocks/tuning.h"
@@ -49,16 +54,51 @@ bool is_one_prefix(std::string_view from, std::string_view until) {
 }  // namespace
 
 struct RocksStore::Impl {
-  explicit Impl(Options given) : options(std::move(given)), durability(options.on_durable, options.on_error) {}
-  ~Impl() {
-    if (db == nullptr) return;
-    for (auto* family : families) (void)db->DestroyColumnFamilyHandle(family);
-    (void)db->Close();
+  // `folder` is where the files are, which is elsewhere while a store is made.
+  Impl(Options given, std::string at, const Manifest& cut = {})
+      : options(std::move(given)), folder(std::move(at)), durability(options.on_durable, options.on_error) {
+    auto files = options.disk != nullptr ? on_disk(*options.disk) : rocksdb::FileSystem::Default();
+    if (!cut.name.empty())
+      files = cut_when_read(std::move(files), fmt::format("{}/{}", folder, cut.name), cut.whole_bytes);
+    const auto failed = [this](const Error& error) { durability.fail_in_background(error); };
+    env = stop_at_first_failure(std::move(files), folder, failed);
   }
+  ~Impl() { close(); }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  Result<void> open(const std::string& folder, bool create);
+  // An empty store, closed again.
+  static Result<void> make(const std::string& folder, const Options& asked) {
+    Options options;
+    options.write_buffer_bytes = asked.write_buffer_bytes;
+    options.disk = asked.disk;
+    Impl made(std::move(options), folder);
+    CODEQ_TRY_VOID(made.open(true));
+    made.close();
+    return made.durability.state();
+  }
+  // As of the last whole record, if the log has the rest; nothing: not so, and nothing was changed.
+  static std::unique_ptr<Impl> open_before(const Options& asked, const Manifest& cut) {
+    Options looking = asked;
+    looking.read_only = true;
+    looking.on_durable = nullptr;
+    looking.on_error = nullptr;
+    Impl look(std::move(looking), asked.folder, cut);
+    if (!look.open(false) || !look.load_position()) return nullptr;
+    if (!asked.can_replay_after || !asked.can_replay_after(look.position)) return nullptr;
+    look.close();
+    auto impl = std::make_unique<Impl>(asked, asked.folder, cut);
+    if (!impl->open(false)) return nullptr;
+    return impl;
+  }
+  static Result<std::unique_ptr<Impl>> rescue(const Impl& refused, const Error& why);
+  Result<void> open(bool create);
+  void close() {
+    if (db == nullptr) return;
+    for (auto* family : families) (void)db->DestroyColumnFamilyHandle(family);
+    (void)db->Close();
+    db.reset();
+  }
   Result<void> load_position();
   [[nodiscard]] rocksdb::ColumnFamilyHandle* family(core::Table table) const {
     CHECK(static_cast<std::size_t>(table) < families.size());
@@ -70,30 +110,45 @@ struct RocksStore::Impl {
   }
 
   const Options options;
+  const std::string folder;
   StoreId id{};
   Durability durability;  // before db: its threads call it until it is closed
   std::shared_ptr<rocksdb::Cache> cache;
+  std::unique_ptr<rocksdb::Env> env;
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
   mutable std::mutex mutex;
   Position position;  // under mutex
 };
 
-Result<void> RocksStore::Impl::open(const std::string& folder, bool create) {
+Result<void> RocksStore::Impl::open(bool create) {
   cache = make_cache(options);
   rocksdb::DBOptions tuned = tune_store(options, cache);
-  tuned.create_if_missing = tuned.create_missing_column_families = create;
+  tuned.env = env.get();
+  tuned.create_if_missing = create;
   tuned.listeners.push_back(listen(durability));
-  if (options.read_only) tuned.info_log = std::make_shared<NoDiary>();
+  if (options.read_only || options.disk != nullptr) tuned.info_log = std::make_shared<NoDiary>();
   std::vector<rocksdb::ColumnFamilyDescriptor> tables;
   for (std::size_t i = 0; i < core::kTables; ++i) {
     const auto table = static_cast<core::Table>(i);
     tables.emplace_back(family_name(table), tune_table(table, options, cache));
   }
+  // A new database has its default family alone. The others are made in one go: each on its own is four syncs.
+  std::vector<rocksdb::ColumnFamilyDescriptor> later;
+  if (create) {
+    later.assign(tables.begin() + 1, tables.end());
+    tables.resize(1, tables.front());
+  }
   rocksdb::DB* opened = nullptr;
-  const auto status = options.read_only ? rocksdb::DB::OpenForReadOnly(tuned, folder, tables, &families, &opened)
+  auto status = options.read_only ? rocksdb::DB::OpenForReadOnly(tuned, folder, tables, &families, &opened)
                                         : rocksdb::DB::Open(tuned, folder, tables, &families, &opened);
   db.reset(opened);
+  if (status.ok() && create) {
+    std::vector<rocksdb::ColumnFamilyHandle*> made;
+    status = db->CreateColumnFamilies(later, &made);
+    families.insert(families.end(), made.begin(), made.end());
+  }
+  CODEQ_TRY_VOID(durability.opened());  // what failed first says more than what came of it
   if (status.ok()) return {};
   auto error = error_of(status, "cannot open the store in " + folder);
   // The folder has our format: whatever RocksDB finds odd in it, such as no CURRENT or other families, is damage.
@@ -116,28 +171,43 @@ Result<void> RocksStore::Impl::load_position() {
 RocksStore::RocksStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RocksStore::~RocksStore() = default;
 
+// A store that does not open: perhaps as of its last whole record; else what is wrong, and where.
+Result<std::unique_ptr<RocksStore::Impl>> RocksStore::Impl::rescue(const Impl& refused, const Error& why) {
+  if (why.code != Code::kCorrupt) return std::unexpected(why);
+  const std::string& folder = refused.folder;
+  CODEQ_TRY(const auto manifest, look_at_manifest(*refused.env, folder));
+  if (manifest.whole_bytes == manifest.bytes) {
+    CODEQ_TRY_VOID(verify_tables(*refused.env, folder));  // RocksDB calls a bad table a bad MANIFEST
+    return std::unexpected(why);
+  }
+  auto impl = open_before(refused.options, manifest);
+  if (impl != nullptr) return impl;
+  return fail(Code::kCorrupt,
+              fmt::format("{}/{}, byte {}: no whole record, and the log cannot make up for what may follow: {}", folder,
+                          manifest.name, manifest.whole_bytes, why.message));
+}
+
 Result<std::unique_ptr<RocksStore>> RocksStore::open(Options options) {
   while (options.folder.size() > 1 && options.folder.ends_with('/')) options.folder.pop_back();
-  rocksdb::Env& env = *rocksdb::Env::Default();
   const std::string folder = options.folder;
-  CODEQ_TRY(const auto id, look_into(env, folder));
-  if (id && *id != options.id && !options.any_id) {
+  auto impl = std::make_unique<Impl>(std::move(options), folder);
+  const Options& asked = impl->options;
+  CODEQ_TRY(const auto id, look_into(*impl->env, folder));
+  if (id && *id != asked.id && !asked.any_id) {
     return fail(Code::kInvalidArgument,
                 fmt::format("the store in {} belongs to another log: it was left untouched", folder));
   }
-  if (!id && (options.read_only || options.any_id)) {
+  if (!id && (asked.read_only || asked.any_id)) {
     return fail(Code::kInvalidArgument, fmt::format("there is no store in {}", folder));
   }
   if (!id) {
-    CODEQ_TRY_VOID(create_folder(env, folder, options.id, [&](const std::string& unfinished) {
-      Options making;
-      making.write_buffer_bytes = options.write_buffer_bytes;
-      return Impl(std::move(making)).open(unfinished, true);
-    }));
+    const auto make = [&asked](const std::string& unfinished) { return Impl::make(unfinished, asked); };
+    CODEQ_TRY_VOID(create_folder(*impl->env, folder, asked.id, make));
   }
-  auto impl = std::make_unique<Impl>(std::move(options));
+  if (auto opened = impl->open(false); !opened) {
+    CODEQ_TRY(impl, Impl::rescue(*impl, opened.error()));
+  }
   impl->id = id.value_or(impl->options.id);
-  CODEQ_TRY_VOID(impl->open(folder, false));
   CODEQ_TRY_VOID(impl->load_position());
   return std::unique_ptr<RocksStore>(new RocksStore(std::move(impl)));
 }
@@ -197,6 +267,7 @@ Result<void> RocksStore::flush() {
 
 Result<std::optional<std::string>> RocksStore::get(core::Table table, std::string_view key) const {
   if (is_reserved(table, key)) return std::nullopt;
+  CODEQ_TRY_VOID(impl_->durability.state());
   std::string value;
   const auto status = impl_->db->Get({}, impl_->family(table), slice(key), &value);
   if (status.IsNotFound()) return std::nullopt;
@@ -206,6 +277,7 @@ Result<std::optional<std::string>> RocksStore::get(core::Table table, std::strin
 
 Result<std::vector<std::optional<std::string>>> RocksStore::get_all(core::Table table,
                                                                     const std::vector<std::string>& keys) const {
+  CODEQ_TRY_VOID(impl_->durability.state());
   std::vector<rocksdb::Slice> wanted(keys.begin(), keys.end());
   std::vector<rocksdb::PinnableSlice> found(keys.size());
   std::vector<rocksdb::Status> statuses(keys.size());
@@ -221,6 +293,7 @@ Result<std::vector<std::optional<std::string>>> RocksStore::get_all(core::Table 
 
 Result<void> RocksStore::scan(core::Table table, std::string_view from, std::string_view until,
                               const Visit& visit) const {
+  CODEQ_TRY_VOID(impl_->durability.state());
   const bool one_prefix = table == core::Table::kKey && is_one_prefix(from, until);
   rocksdb::ReadOptions options;
   options.prefix_same_as_start = one_prefix;
@@ -234,6 +307,7 @@ Result<void> RocksStore::scan(core::Table table, std::string_view from, std::str
     if (!visit(view(row->key()), view(row->value()))) break;
   }
   if (!row->status().ok()) return error_of(row->status(), fmt::format("cannot scan {}", table_name(table)));
+  CODEQ_TRY_VOID(impl_->durability.state());  // it may have failed below what was read
   return {};
 }
 
@@ -277,6 +351,7 @@ Result<Position> RocksStore::checkpoint(const std::string& path) {
   Options options;
   options.folder = path;
   options.id = impl_->id;
+  options.disk = impl_->options.disk;
   options.read_only = true;
   options.write_buffer_bytes = options.cache_bytes = 1U << 20;
   CODEQ_TRY(const auto copy, open(std::move(options)));

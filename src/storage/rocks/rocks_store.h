@@ -3,7 +3,7 @@
 // Shape    one column family per table; all of them reach the disk together (atomic flush), with the position
 // Errors   kInvalidArgument  another log's store, a newer format, a folder that is not ours: nothing was touched
 //          kCorrupt          damage, with the file that RocksDB names; kDiskFull, kIo from the disk
-//          after the first failed write, flush or background job, every later write and flush fails like it
+//          after the first failure nothing is changed any more, and every later call fails like it
 // Threads  write, flush, checkpoint: one thread (the image's). Everything else: any
 // Cost     write: one memtable insert per row; it waits while flushes or compactions are far behind
 // Source   folder and bytes: docs/formats/store.md
@@ -17,6 +17,10 @@
 
 #include "storage/store.h"
 
+namespace codeq::disk {
+class Disk;
+}
+
 namespace codeq::storage::rocks {
 
 using StoreId = std::array<std::uint8_t, 16>;
@@ -28,11 +32,17 @@ struct Options {
   std::uint64_t cache_bytes = std::uint64_t{64} << 20;         // of blocks, indexes and filters
   bool read_only = false;                                      // changes nothing, not even RocksDB's own small files
   bool any_id = false;  // for a look from outside: whose it is does not matter
+  disk::Disk* disk = nullptr;  // borrowed; nothing: the system's, by RocksDB's own calls, which reserve and read ahead
+
+  // Whether the log still has every group after the position's: asked when the newest record of the MANIFEST is torn,
+  // as a power cut leaves it; yes: the store opens as of the record before. Nothing: such a store is refused.
+  std::function<bool(const Position&)> can_replay_after;
 
   // What follows is called from any thread, also from inside write, flush and the destructor, never by two at a time.
   // It must not call write, flush or checkpoint.
   std::function<void(Position)> on_durable;  // durable() has moved on
-  std::function<void(const Error&)> on_error;  // the first failure of a background job; the store is done for
+  // The first failure to change a file, before anybody can build on it, or of a background job; the store is done for.
+  std::function<void(const Error&)> on_error;
 };
 
 class RocksStore final : public Store {

@@ -52,6 +52,7 @@ rocksdb::DBOptions tune_store(const Options& options, const std::shared_ptr<rock
   db.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(options.write_buffer_bytes, cache);
   db.max_background_jobs = 2;
   db.max_open_files = 512;
+  db.max_file_opening_threads = 2;
   // Files beside the tables stay few and small.
   db.max_manifest_file_size = 4 * kMiB;
   db.max_log_file_size = kMiB;
