@@ -21,7 +21,7 @@ constexpr std::size_t kRetiredPerSweep = 16'384, kRetiredPerRound = 1024, kRowsP
 
 // One pass over the finished tasks whose time has come: scan, retire, wait until the store has heard of it.
 struct Partition::Sweep {
-  enum class Phase : std::uint8_t { kNew, kScanning, kLoading, kRetiring, kSaving } phase = Phase::kNew;
+  enum class Phase : std::uint8_t { kNew, kCutting, kScanning, kLoading, kRetiring, kSaving } phase = Phase::kNew;
   std::int64_t before_ns = 0;
   std::size_t limit = kRetiredPerSweep;
   std::string tenant;  // of a cleanup; empty: all
@@ -302,6 +302,13 @@ void Partition::sweep() {
   if (sweeps_.empty()) return;
   auto& sweep = *sweeps_.front();
   if (sweep.phase == Sweep::Phase::kNew) {
+    // A cleanup is asked for by somebody who knows what has finished, so the store has to know it too.
+    const bool asked = sweep.done.has_value();
+    sweep.cut = asked ? cuts_begun_ + 1 : 0;
+    cut_now_ = cut_now_ || asked;
+    sweep.phase = Sweep::Phase::kCutting;
+  }
+  if (sweep.phase == Sweep::Phase::kCutting && cuts_settled_ >= sweep.cut) {
     sweep.phase = Sweep::Phase::kScanning;
     scan_retirements(sweeps_.front());
   }

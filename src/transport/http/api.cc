@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "core/rfc3339.h"
 #include "core/trace_context.h"
 #include "transport/http/respond.h"
 #include "transport/wire_status.h"
@@ -17,6 +18,8 @@ using services::TaskSnapshot;
 constexpr std::size_t kRequestIdBytesMax = 128;
 constexpr std::size_t kDeliveriesDefault = 100;
 constexpr std::size_t kDeliveriesMax = 1000;
+constexpr std::int64_t kCleanupDefault = 1000;
+constexpr std::int64_t kCleanupMax = 100'000;  // of one call; what it names is in memory at once
 
 bool visible_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
@@ -177,14 +180,19 @@ void Api::start(const Shared& exchange, const Request& request, std::int64_t hea
 
 bool Api::admit(Exchange& exchange, const Request& request, services::Principal& principal) {
   const auto& who = deps_.authenticator;
-  auto result = exchange.route->auth == AuthKind::kProducer ? who.producer(request.authorization)
-                : exchange.route->auth == AuthKind::kWorker ? who.worker(request.authorization)
-                                                            : who.any(request.authorization);
+  const bool admin = exchange.route->auth == AuthKind::kAdmin;
+  auto result = exchange.route->auth == AuthKind::kProducer || admin ? who.producer(request.authorization)
+                : exchange.route->auth == AuthKind::kWorker          ? who.worker(request.authorization)
+                                                                     : who.any(request.authorization);
   if (!result) {
     respond_error(exchange, result.error());
     return false;
   }
   principal = *std::move(result);
+  if (admin && !principal.admin) {
+    respond_error(exchange, {Code::kUnauthenticated, "unauthorized. Admin only"});
+    return false;
+  }
   if (!exchange.route->scope.empty() && !principal.has_scope(exchange.route->scope)) {
     respond_error(exchange, {Code::kForbidden, "missing scope"});
     return false;
@@ -219,6 +227,7 @@ void Api::route(const Shared& exchange, const Request& request, std::string_view
       return deps_.broker.get_timeline(exchange->caller, exchange->id, reply_to<services::TimelineSnapshot>(exchange));
     case RouteId::kListDeliveries: return list_deliveries(exchange, query);
     case RouteId::kReplayDelivery: return replay_delivery(exchange);
+    case RouteId::kCleanup: return cleanup(exchange, request);
     case RouteId::kLivez:
     case RouteId::kHealthz: return respond_text(*exchange, 200, "ok");
     case RouteId::kReadyz: return readyz(*exchange, query);
@@ -331,6 +340,20 @@ void Api::replay_delivery(const Shared& exchange) {
   if (!id) return respond_error(*exchange, {Code::kNotFound, "not-found"});
   exchange->waiting_for_broker = true;
   deps_.broker.replay_delivery(exchange->caller, *id, reply_to<services::DeliverySnapshot>(exchange));
+}
+
+void Api::cleanup(const Shared& exchange, const Request& request) {
+  auto body = decode_cleanup(request.body, depth_max_);
+  if (!body) return respond_error(*exchange, body.error());
+  if (!body->before_ns) {
+    body->before_ns = deps_.broker.now_ns();
+    core::append_rfc3339_seconds(body->before, *body->before_ns);
+  }
+  const auto limit = body->limit <= 0 ? kCleanupDefault : std::min(body->limit, kCleanupMax);
+  exchange->cleanup = *std::move(body);
+  exchange->waiting_for_broker = true;
+  deps_.broker.cleanup(exchange->caller, *exchange->cleanup.before_ns, static_cast<std::size_t>(limit),
+                       reply_to<std::size_t>(exchange));
 }
 
 void Api::readyz(Exchange& exchange, std::string_view query) {

@@ -64,6 +64,7 @@ class Api {
   void get_result(const Shared& exchange, std::string_view query);
   void list_deliveries(const Shared& exchange, std::string_view query);
   void replay_delivery(const Shared& exchange);
+  void cleanup(const Shared& exchange, const Request& request);
   void readyz(Exchange& exchange, std::string_view query);
   void metrics(const Shared& exchange);
 

@@ -108,6 +108,15 @@ struct Api::Visitor {
     if (failed(page)) return;
     respond_text(*exchange, 200, *std::move(page), ContentKind::kMetrics);
   }
+  void operator()(Result<std::size_t>& deleted) const {
+    if (failed(deleted)) return;
+    std::string body = R"({"before":")" + exchange->cleanup.before + R"(","deleted":)";
+    append_number(body, static_cast<std::int64_t>(*deleted));
+    body += R"(,"limit":)";
+    append_number(body, exchange->cleanup.limit);
+    body += '}';
+    respond_json(*exchange, 200, std::move(body));
+  }
   void operator()(ArtifactsWritten& written) const { api.took(exchange, written); }
 };
 

@@ -315,6 +315,24 @@ Result<OwnerBody> decode_abandon(std::string_view body, std::size_t depth_max) {
   return owner;
 }
 
+Result<CleanupBody> decode_cleanup(std::string_view body, std::size_t depth_max) {
+  static constexpr std::array<std::string_view, 2> kNames = {"limit", "before"};
+  CleanupBody cleanup;
+  const bool fits = read_object(body, kNames, depth_max, [&](std::size_t name, const JsonMember& member) {
+    return name == 0 ? read_int(member, cleanup.limit) : read_string(member, cleanup.before);
+  });
+  if (!fits) return CleanupBody{};
+  if (cleanup.before.empty()) return cleanup;
+  cleanup.before_ns = core::parse_rfc3339(cleanup.before);
+  if (!cleanup.before_ns) return fail(Code::kInvalidArgument, "invalid 'before' (use RFC3339)");
+  constexpr std::size_t kSecondsEnd = std::string_view("2026-01-01T00:00:00").size();
+  const auto zone = cleanup.before.find_first_of("Z+-", kSecondsEnd);
+  const auto offset = cleanup.before.substr(zone);
+  cleanup.before.resize(kSecondsEnd);
+  cleanup.before += offset.substr(1) == "00:00" ? "Z" : offset;
+  return cleanup;
+}
+
 Result<SubmitBody> decode_submit(std::string_view body, std::size_t depth_max) {
   SubmitFields fields;
   if (!read_submit(body, depth_max, false, fields) || fields.submit.status.empty())

@@ -38,6 +38,12 @@ struct OwnerBody {
   std::string reason;
 };
 
+struct CleanupBody {
+  std::int64_t limit = 0;  // as sent
+  std::optional<std::int64_t> before_ns;
+  std::string before;  // as it is said back: whole seconds
+};
+
 // `depth_max`: how deep arrays and objects may nest in a body.
 Result<services::CreateTask> decode_create(std::string_view body, std::size_t depth_max);
 // Per item what a single create would have been told, so that one bad item does not fail the others.
@@ -48,6 +54,8 @@ Result<OwnerBody> decode_heartbeat(std::string_view body, std::size_t depth_max)
 Result<OwnerBody> decode_nack(std::string_view body, std::size_t depth_max);
 // An abandon reads no body but for a leaseToken; anything that is not JSON is ignored as the reference does.
 Result<OwnerBody> decode_abandon(std::string_view body, std::size_t depth_max);
+// Anything that is not JSON is ignored as the reference does; a `before` that is no time is kInvalidArgument.
+Result<CleanupBody> decode_cleanup(std::string_view body, std::size_t depth_max);
 Result<SubmitBody> decode_submit(std::string_view body, std::size_t depth_max);
 Result<std::vector<SubmitBody>> decode_submit_batch(std::string_view body, std::size_t depth_max);
 

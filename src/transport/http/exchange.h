@@ -46,7 +46,7 @@ using Answer = std::variant<std::monostate, Result<std::vector<Result<services::
                             Result<std::vector<Result<services::ResultSnapshot>>>, Result<services::TaskSnapshot>,
                             Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
                             Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>,
-                            Result<std::string>, ArtifactsWritten>;
+                            Result<std::string>, Result<std::size_t>, ArtifactsWritten>;
 
 // A submission on its way: uploads are written only for tasks that the caller holds.
 struct Submission {
@@ -80,6 +80,7 @@ struct Exchange {
 
   std::vector<std::optional<Error>> refused;  // per item of a batch create, those the broker never saw
   std::unique_ptr<Submission> submission;
+  CleanupBody cleanup;
   std::vector<services::TaskSnapshot> claimed;  // handed out by `response`: given back if it cannot be written
 
   Answer answer;

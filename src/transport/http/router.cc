@@ -24,6 +24,7 @@ constexpr std::array kRoutes = std::to_array<Route>({
     CODEQ_ROUTE(kGetTrace, kGet, "GET", kAny, "", "/v1/codeq/tasks/:id/trace"),
     CODEQ_ROUTE(kListDeliveries, kGet, "GET", kAny, "", "/v1/codeq/webhooks/deliveries"),
     CODEQ_ROUTE(kReplayDelivery, kPost, "POST", kProducer, "", "/v1/codeq/webhooks/deliveries/:id/replay"),
+    CODEQ_ROUTE(kCleanup, kPost, "POST", kAdmin, "", "/v1/codeq/admin/tasks/cleanup"),
     CODEQ_ROUTE(kLivez, kGet, "GET", kNone, "", "/livez"),
     CODEQ_ROUTE(kReadyz, kGet, "GET", kNone, "", "/readyz"),
     CODEQ_ROUTE(kHealthz, kGet, "GET", kNone, "", "/healthz"),

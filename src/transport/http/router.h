@@ -27,13 +27,14 @@ enum class RouteId : std::uint8_t {
   kGetTrace,
   kListDeliveries,
   kReplayDelivery,
+  kCleanup,
   kLivez,
   kReadyz,
   kHealthz,
   kVersion,
   kMetrics,
 };
-enum class AuthKind : std::uint8_t { kNone, kProducer, kWorker, kAny };
+enum class AuthKind : std::uint8_t { kNone, kProducer, kWorker, kAny, kAdmin };  // kAdmin: a producer who is one
 
 struct Route {
   RouteId id;

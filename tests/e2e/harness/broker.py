@@ -30,6 +30,7 @@ class Tokens:
 
     def __init__(self):
         self.acme_producer = "prod-" + secrets.token_hex(12)
+        self.acme_admin = "admi-" + secrets.token_hex(12)
         self.globex_producer = "prod-" + secrets.token_hex(12)
         self.acme_worker = "work-" + secrets.token_hex(12)
         self.acme_worker2 = "work-" + secrets.token_hex(12)
@@ -40,8 +41,8 @@ class Tokens:
         return list(vars(self).values())
 
     def environment(self):
-        def one(token, subject, tenant, event_types=None, scopes=None):
-            config = {"token": token, "subject": subject, "raw": {"tenantId": tenant}}
+        def one(token, subject, tenant, event_types=None, scopes=None, **claims):
+            config = {"token": token, "subject": subject, "raw": {"tenantId": tenant, **claims}}
             if event_types is not None:
                 config |= {"eventTypes": event_types, "scopes": SCOPES if scopes is None else scopes}
             return {"type": "static", "config": config}
@@ -49,7 +50,8 @@ class Tokens:
         return {
             "PRODUCER_AUTH_PROVIDER": "multi",
             "PRODUCER_AUTH_CONFIG": json.dumps({"providers": [
-                one(self.acme_producer, "producer-1", "acme"), one(self.globex_producer, "producer-1", "globex")]}),
+                one(self.acme_producer, "producer-1", "acme"), one(self.globex_producer, "producer-1", "globex"),
+                one(self.acme_admin, "admin-1", "acme", role="ADMIN")]}),
             "WORKER_AUTH_PROVIDER": "multi",
             "WORKER_AUTH_CONFIG": json.dumps({"providers": [
                 one(self.acme_worker, "worker-1", "acme", ["*"]), one(self.acme_worker2, "worker-2", "acme", ["*"]),
