@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "core/webhook_url.h"
 
 namespace codeq::core {
@@ -246,7 +247,7 @@ void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult resu
                              .parent = parent,
                              .due_ns = now_ns};
     deliveries_of_[task.info->tenant].insert(delivery);
-    put_delivery(delivery);
+    if (!planted(Plant::kForgottenOutboxRow)) put_delivery(delivery);
     task.delivery = delivery;
     effects.delivery = delivery;
   }
@@ -382,7 +383,9 @@ Result<Effects> State::on(const ClaimRecord& r) {
   if (found == nullptr || found->place != Place::kReady) return fail(Code::kNotFound, "not-found");
   auto& task = *found;
   auto& level = task.queue->ready[static_cast<std::size_t>(task.info->priority)];
-  if (level.empty() || level.front() != r.sequence) return fail(Code::kInternal, "not the head of its queue");
+  if (level.empty() || level.front() != r.sequence)
+    return fail(Code::kInternal, "not the head of its queue: " + std::to_string(r.sequence) + ", " +
+                                     (level.empty() ? "which is empty" : "which is " + std::to_string(level.front())));
   level.pop_front();
   touch(task);
   --ready_;
@@ -437,7 +440,7 @@ Result<Effects> State::on(const HeartbeatRecord& r) {
       std::max(task.lease_until_ns, r.time_ns + std::min(r.extend_ns, kNanosMax));  // never shorter (Q28)
   leases_.erase({task.lease_until_ns, task.info->id.sequence});
   task.lease_until_ns = until;
-  leases_.insert({until, task.info->id.sequence});
+  if (!planted(Plant::kLostTimer)) leases_.insert({until, task.info->id.sequence});
   task.updated_ns = r.time_ns;
   note(task, owner_event(EventKind::kHeartbeat, task, r.owner, r.time_ns, 0, r.extend_ns / 1'000'000'000), effects);
   effects.task = &task;
@@ -545,6 +548,7 @@ Result<Effects> State::on(const PromoteRecord& r) {
        effects);
   task.due_ns = 0;
   make_ready(task, r.time_ns, task.cause, effects);
+  if (planted(Plant::kDoublePromotion)) make_ready(task, r.time_ns, task.cause, effects);
   effects.task = &task;
   return effects;
 }

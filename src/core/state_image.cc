@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "core/codec.h"
 #include "core/state.h"
 
@@ -87,6 +88,7 @@ Result<Task*> State::load(std::uint64_t sequence, std::string_view body, std::st
   CODEQ_TRY_VOID(done ? decode_done(sequence, rest, *loaded) : decode_live(sequence, rest, *loaded));
   auto& task = *loaded;
   task.body_written = true;
+  if (planted(Plant::kLostSpanContext)) task.claim_span = {};
   task.queue = queue_of(task.info->tenant, task.info->command);
   if (task.queue == nullptr) return damaged("a task without its queue");
   if (restoring_)

@@ -121,13 +121,18 @@ int sync_folder(Disk& disk, const std::string& path) {
 }
 
 int make_folders(Disk& disk, const std::string& path, mode_t mode) {
-  struct stat status{};
-  if (path.empty() || disk.status(path, status) == 0) return 0;
+  if (path.empty() || path == "." || path == "/") return 0;
   const auto slash = path.find_last_of('/');
   const std::string above = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   if (const int failed = make_folders(disk, above, mode); failed != 0) return failed;
-  if (disk.make_folder(path, mode) != 0) return errno == EEXIST ? 0 : errno;
-  return sync_folder(disk, above);
+  struct stat status{};
+  const bool there = disk.status(path, status) == 0;
+  if (!there && disk.make_folder(path, mode) != 0 && errno != EEXIST) return errno;
+  // Also where it was there: whoever made it may have died before this.
+  const File folder(disk, disk.open(above, O_RDONLY | O_DIRECTORY, 0));
+  if (!folder) return there ? 0 : errno;  // not ours to read, and then nobody of ours made anything in it
+  const int failed = sync_all(disk, folder.fd());
+  return there && (failed == EINVAL || failed == EROFS) ? 0 : failed;
 }
 
 }  // namespace codeq::disk

@@ -77,7 +77,7 @@ int sync_all(Disk& disk, int fd);   // 0 or an errno
 int read_all(Disk& disk, int fd, char* out, std::uint64_t size);
 // Syncs the folder itself: the names in it. Returns 0 or an errno.
 int sync_folder(Disk& disk, const std::string& path);
-// The folder and those above it that are missing, each synced into its parent. Returns 0 or an errno.
+// The folder and those above it, made where they are missing, each synced into its parent. Returns 0 or an errno.
 int make_folders(Disk& disk, const std::string& path, mode_t mode);
 
 }  // namespace codeq::disk

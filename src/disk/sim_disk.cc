@@ -152,6 +152,18 @@ void SimDisk::power_cut(Rng& rng) {
   off_at_ = 0;
 }
 
+void SimDisk::process_killed() {
+  const std::scoped_lock lock(mutex_);
+  const auto unlock = [](const auto& self, Node& node) -> void {
+    node.locked_by = -1;
+    for (auto& [name, child] : node.names) self(self, *child);
+  };
+  unlock(unlock, *root_);
+  open_.clear();
+  off_ = false;
+  off_at_ = 0;
+}
+
 bool SimDisk::flip_bit(const std::string& path, std::uint64_t byte, unsigned bit) {
   const std::scoped_lock lock(mutex_);
   const auto node = find(path);

@@ -45,6 +45,7 @@ class SimDisk final : public Disk {
   void power_off_at(std::uint64_t nth);
   [[nodiscard]] bool is_off() const;
   void power_cut(Rng& rng);
+  void process_killed();  // what was written stays; open descriptors and locks are gone, and the disk works again
   // Flips one bit of a file, in what is read and in what is durable. False: there is no such byte.
   bool flip_bit(const std::string& path, std::uint64_t byte, unsigned bit);
 

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/plant.h"
 #include "services/task_spans.h"
 
 namespace codeq::services {
@@ -64,6 +65,11 @@ void Committer::stop() {
   }
 }
 
+void Committer::vanish() {
+  const std::scoped_lock lock(mutex_);
+  failed_ = true;
+}
+
 CommitStats Committer::stats() {
   const std::scoped_lock lock(mutex_);
   return stats_;
@@ -97,6 +103,8 @@ void Committer::run() {
 
 void Committer::write(Group group) {
   auto durable_ns = clock_.now_ns();
+  if (planted(Plant::kEarlyAnswer))
+    for (auto& answer : std::exchange(group.answers, {})) answer();
   if (!group.records.empty()) {
     const auto appended = log_.append(group.records);
     if (!appended) {

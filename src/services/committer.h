@@ -70,6 +70,7 @@ class Committer {
   bool step();
   // Writes what was offered, then ends. No offer may follow.
   void stop();
+  void vanish();  // writes and answers nothing any more (simulation)
   [[nodiscard]] CommitStats stats();
 
  private:

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/plant.h"
+
 namespace codeq::services {
 
 Image::Image(storage::Store& store, log::Log& log, ImageOptions options, storage::Position base, OnWritten on_written,
@@ -94,7 +96,7 @@ bool Image::step() {
 
 // Also where the store flushed on its own account.
 void Image::release_log() {
-  const auto group = store_.durable().group;
+  const auto group = (planted(Plant::kReorderedRecycle) ? store_.position() : store_.durable()).group;
   bool more = false;
   while (!written_.empty() && written_.front().group <= group) {
     covered_bytes_ = written_.front().bytes;

@@ -54,6 +54,12 @@ void Partition::stop() {
   if (image_) image_->finish();
 }
 
+void Partition::vanish() {
+  CHECK(!options_.threaded);
+  ended_ = stopping_ = true;
+  if (committer_) committer_->vanish();
+}
+
 void Partition::hand_back(Command command) {
   {
     const std::scoped_lock lock(mutex_);

@@ -106,6 +106,8 @@ class Partition final : public Broker {
   bool wait_deliveries(std::chrono::milliseconds limit);
   // Finishes what is queued, commits it, brings the store up to date and ends. Calls after this answer kUnavailable.
   void stop();
+  // As a killed process: nothing more is done, nothing is written. Without threads of its own only (simulation).
+  void vanish();
   [[nodiscard]] MemoryStats memory() const;  // any thread
 
   // --- without threads of its own (simulation): each does what is there to do; false: nothing was ---
@@ -277,6 +279,7 @@ class Partition final : public Broker {
   bool settling_ = false;
 
   std::vector<std::shared_ptr<Sweep>> sweeps_;     // the first one is at work
+  bool swept_ = false;                             // since the start
   std::int64_t retire_due_ns_ = 0;                 // when the store may have something to retire
   std::int64_t retire_new_ns_ = INT64_MAX, retire_cut_ns_ = INT64_MAX;  // of tasks that finished since, or in, the cut
   std::atomic<std::size_t> unsaved_seen_{0}, ready_seen_{0}, queue_seen_{0}, tasks_seen_{0};

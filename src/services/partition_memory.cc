@@ -302,10 +302,12 @@ void Partition::sweep() {
   if (sweeps_.empty()) return;
   auto& sweep = *sweeps_.front();
   if (sweep.phase == Sweep::Phase::kNew) {
-    // A cleanup is asked for by somebody who knows what has finished, so the store has to know it too.
-    const bool asked = sweep.done.has_value();
-    sweep.cut = asked ? cuts_begun_ + 1 : 0;
-    cut_now_ = cut_now_ || asked;
+    // A cleanup is asked for by somebody who knows what has finished, so the store has to know it too. And after a start
+    // the store may still show what the replayed log has retired.
+    const bool catch_up = sweep.done.has_value() || !swept_;
+    swept_ = true;
+    sweep.cut = catch_up ? cuts_begun_ + 1 : 0;
+    cut_now_ = cut_now_ || catch_up;
     sweep.phase = Sweep::Phase::kCutting;
   }
   if (sweep.phase == Sweep::Phase::kCutting && cuts_settled_ >= sweep.cut) {

@@ -157,8 +157,15 @@ void Partition::save_last() {
 
 // Without threads: what `run` does on its way out.
 void Partition::drive_to_end() {
-  while (reader_->step() || step()) {
-  }
+  std::vector<Queued> commands;
+  std::vector<Command> returned;
+  bool stopping = false;
+  do {
+    while (reader_->step()) {
+    }
+    stopping = take(commands, returned);
+    round(commands, returned);
+  } while (!stopping || reads_under_way_ > 0);
   save_last();
 }
 

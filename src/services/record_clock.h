@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "base/clock.h"
+#include "base/plant.h"
 #include "core/record.h"
 
 namespace codeq::services {
@@ -38,7 +39,7 @@ class RecordClock {
 
   // Slews, and returns the time of the next record: never less than the one before.
   std::int64_t stamp() {
-    const auto steady = clock_.steady_ns();
+    const auto steady = planted(Plant::kWrappedClock) ? clock_.steady_ns() % (std::int64_t{1} << 38) : clock_.steady_ns();
     const auto most = std::max<std::int64_t>(steady - last_steady_, 0) / 100;
     const auto wanted = clock_.wall_ns() - steady - offset_;
     offset_ += std::clamp(wanted, -most, most);

@@ -125,6 +125,9 @@ Result<void> Folder::load_or_create(std::uint64_t first_segment_bytes) {
     if (has(names, leftover) && disk_.unlink(path_of(leftover)) != 0)
       return system_error(errno, fmt::format("cannot remove {}", path_of(leftover)));
   }
+  // What is here may have been renamed by a process that died, or failed, before it could sync the folder.
+  if (const int failed = sync_all(disk_, folder_.fd()); failed != 0)
+    return system_error(failed, fmt::format("cannot sync the log folder {}", path_.string()));
   return list_segments(names);
 }
 

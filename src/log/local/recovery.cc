@@ -59,12 +59,13 @@ class Recovery {
   Result<void> load(std::size_t index, Loaded& into) const {
     CODEQ_TRY(into.file, folder_.open_segment(segments_[index]));
     int failed = 0;
-    into.bytes.clear();  // or growing would copy what is there
-    into.bytes.resize_and_overwrite(segments_[index].bytes,
-                                    [&](char* out, std::size_t size) {  // bounded: its header agrees
-                                      failed = read_all(disk_, into.file.fd(), out, size);
-                                      return failed == 0 ? size : 0;
-                                    });
+    const auto size = segments_[index].bytes;  // bounded: its header agrees
+    into.bytes.clear();                        // or growing would copy what is there
+    // Not the size that the call is given: libstdc++ 12 gives the new capacity there, which may be twice the old one.
+    into.bytes.resize_and_overwrite(size, [&](char* out, std::size_t) {
+      failed = read_all(disk_, into.file.fd(), out, size);
+      return failed == 0 ? size : 0;
+    });
     if (failed != 0) return system_error(failed, fmt::format("cannot read {}", path(index)));
     return {};
   }
@@ -112,9 +113,9 @@ class Recovery {
 
   Result<void> take(const Entry& entry) {
     move_past(entry, position_);
-    if (entry.header.kind == EntryKind::kGroup) {
-      unsynced_.push_back({entry.header.group, index_, offset_});
-    }
+    // A mark says that its group is durable; whether it is so itself only a later group can tell.
+    const std::uint64_t known_by = entry.header.group + (entry.header.kind == EntryKind::kGroup ? 0 : 1);
+    unsynced_.push_back({known_by, index_, offset_});
     while (!unsynced_.empty() && unsynced_.front().group <= position_.durable) unsynced_.pop_front();
     last_groups_[index_] = position_.group;
     offset_ = ends_[index_] = entry.end;
@@ -206,7 +207,7 @@ class Recovery {
   const std::vector<SegmentFile>& segments_;
   std::vector<std::uint64_t> ends_;         // of the entries of each segment
   std::vector<std::uint64_t> last_groups_;  // in each segment; 0: none
-  std::deque<Place> unsynced_;       // groups that no entry so far calls durable
+  std::deque<Place> unsynced_;       // entries that may not be durable
   std::vector<std::size_t> torn_;    // segments with bytes behind the last kept entry
   std::string why_;
   Loaded here_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "storage/rules.h"
 
 namespace codeq::storage {
@@ -18,7 +19,9 @@ std::size_t index_of(core::Table table) {
 
 }  // namespace
 
-MemoryStore::MemoryStore(MemoryOptions options) : options_(std::move(options)) {}
+MemoryStore::MemoryStore(MemoryOptions options) : options_(std::move(options)) {
+  if (planted(Plant::kMissingAtomicFlush)) options_.atomic_flush = false;
+}
 
 // One more call of its kind: fails if it is the planned one, or if an earlier one failed.
 Result<void> MemoryStore::call(Planned& planned, const Held&) {

@@ -70,7 +70,7 @@ class MemoryStore final : public Store {
   void make_durable(std::size_t table, const Held&);
   void flush_by_itself(const Held&);
 
-  const MemoryOptions options_;
+  MemoryOptions options_;
   mutable std::recursive_mutex mutex_;
   std::array<Rows, core::kTables> tables_;
   Position position_;
