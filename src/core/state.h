@@ -282,8 +282,8 @@ class State {
   std::vector<std::uint32_t> changed_queues_;
   bool restoring_ = false;
   struct Line {  // of one ready queue: where its tasks stand, as far as they were restored
-    ReadyQueue* queue = nullptr;
     std::vector<std::uint64_t> positions;
+    std::uint64_t leased_to = 0;  // where the last one that is leased stood
     bool in_order = true;
   };
   std::unordered_map<ReadyQueue*, Line> restored_;

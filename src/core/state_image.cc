@@ -301,7 +301,6 @@ Result<void> State::restore_live(std::uint64_t sequence, const LiveHead& head) {
     case Place::kReady: {
       auto& level = queue->ready[static_cast<std::size_t>(head.priority)];
       auto& line = restored_[&level];
-      line.queue = &level;
       if (!line.positions.empty() && head.ready_position < line.positions.back()) line.in_order = false;
       line.positions.push_back(head.ready_position);
       level.push_back(sequence);
@@ -312,10 +311,13 @@ Result<void> State::restore_live(std::uint64_t sequence, const LiveHead& head) {
       delayed_.push(head.due_ns, sequence);
       ++queue->delayed;
       break;
-    case Place::kLeased:
+    case Place::kLeased: {
+      auto& line = restored_[&queue->ready[static_cast<std::size_t>(head.priority)]];
+      line.leased_to = std::max(line.leased_to, head.ready_position);
       ++queue->in_progress;
       leases_.insert({head.due_ns, sequence});
       break;
+    }
     default: return damaged("table live: a finished task");
   }
   return {};
@@ -340,7 +342,9 @@ std::vector<std::uint64_t> State::restore_needs() const {
 Result<void> State::restore_end() {
   restoring_ = false;
   for (auto& [level, line] : restored_) {
-    if (line.in_order) continue;
+    if (line.positions.empty()) continue;
+    const auto first = *std::min_element(line.positions.begin(), line.positions.end());
+    if (line.in_order && first > line.leased_to) continue;
     std::vector<std::pair<std::uint64_t, std::uint64_t>> places;
     places.reserve(line.positions.size());
     std::size_t at = 0;
@@ -348,7 +352,12 @@ Result<void> State::restore_end() {
     line.positions = {};
     std::sort(places.begin(), places.end());
     *level = {};
-    for (const auto& [position, sequence] : places) level->push_back(sequence);
+    for (const auto& [position, sequence] : places) {
+      if (position < line.leased_to)  // it was given back, and so may be one that is leased, between these
+        level->give_back(position, sequence);
+      else
+        level->push_back(sequence);
+    }
   }
   restored_ = {};
   return {};

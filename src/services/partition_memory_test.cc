@@ -198,6 +198,19 @@ TEST(PartitionMemory, ReturnedTasksAreStillAtTheTailAfterARestart) {
   EXPECT_EQ(order, "120");
 }
 
+TEST(PartitionMemory, GivenBackTasksKeepTheirTurnsAcrossARestartInBetween) {
+  Machine m;
+  m.start();
+  ASSERT_TRUE(m.create(5).has_value());
+  const auto taken = m.claim(4);
+  m.partition->undelivered({taken[0], taken[2]});
+  m.restart();
+  m.partition->undelivered({taken[1], taken[3]});
+  std::string order;
+  for (const auto& task : m.claim(10)) order += *task.payload;
+  EXPECT_EQ(order, "01234");
+}
+
 TEST(PartitionMemory, AfterItsRetentionNothingOfATaskIsLeftInTheStore) {
   Machine m;
   m.start();
