@@ -180,6 +180,8 @@ class Partition final : public Broker {
   };
   struct Waiting {  // a call that waits for rows
     std::size_t missing = 0;
+    std::vector<std::uint64_t> sequences;  // all that it needs, also what is here
+    std::vector<std::string> keys;         // idempotency keys whose holders it needs
     Command then;
   };
   struct Fetch {
@@ -193,6 +195,9 @@ class Partition final : public Broker {
   template <class T>
   void with_tasks_for(std::vector<std::uint64_t> sequences, Done<T> done, std::move_only_function<void(Done<T>)> act);
   void with_holders(std::vector<std::pair<std::string, std::string>> keys, Command then);  // (tenant, idempotency key)
+  void wait(Waiting& waiting, Command then);
+  void serve(Waiting& waiting);
+  bool let_go(std::uint64_t sequence);
   void read_rows(std::vector<std::uint64_t> sequences, std::size_t bytes_max);
   static Result<void> read_slice(const storage::Store& store, std::span<Rows> rows);
   static Result<void> find_holder(const storage::Store& store, const std::string& tenant, const std::string& key,
@@ -264,6 +269,8 @@ class Partition final : public Broker {
   std::unordered_map<std::uint64_t, Fetch> fetching_;  // one reading of a task at a time, so that it cannot change meanwhile
   std::unordered_map<std::string, std::vector<std::shared_ptr<Waiting>>> fetching_keys_;  // the same for idempotency keys
   std::size_t waiting_calls_ = 0;
+  std::unordered_map<std::uint64_t, std::size_t> pins_;     // tasks that waiting calls need, and how many of these
+  std::unordered_map<std::string, std::size_t> key_pins_;  // the same for idempotency keys
   std::unordered_set<std::uint64_t> retired_new_, retired_cut_;  // gone, but the store has not heard of it
   std::vector<std::uint64_t> visitors_;    // read for one call; leave at the end of the round
   std::deque<std::uint64_t> read_ahead_;   // in memory because they are next in line, oldest reading first

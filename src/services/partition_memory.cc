@@ -17,6 +17,10 @@ constexpr std::size_t kReadSlice = 64;
 constexpr std::size_t kEncodedPerRound = 512, kSettledPerRound = 1024;
 constexpr std::size_t kRetiredPerSweep = 16'384, kRetiredPerRound = 1024, kRowsPerScan = 32'768;
 
+std::string key_of_create(const std::string& tenant, const std::string& idempotency_key) {
+  return core::queue_key(tenant, {}) + idempotency_key;
+}
+
 }  // namespace
 
 // One pass over the finished tasks whose time has come: scan, retire, wait until the store has heard of it.
@@ -54,10 +58,10 @@ void Partition::with_tasks(const std::vector<std::uint64_t>& sequences, Command 
   std::sort(cold.begin(), cold.end());
   cold.erase(std::unique(cold.begin(), cold.end()), cold.end());
   if (cold.empty()) return then();
-  ++waiting_calls_;
   auto waiting = std::make_shared<Waiting>();
   waiting->missing = cold.size();
-  waiting->then = std::move(then);
+  waiting->sequences = sequences;
+  wait(*waiting, std::move(then));
   std::vector<std::uint64_t> unread;
   for (const auto sequence : cold) {
     auto& fetch = fetching_[sequence];
@@ -65,6 +69,37 @@ void Partition::with_tasks(const std::vector<std::uint64_t>& sequences, Command 
     fetch.waiting.push_back(waiting);
   }
   if (!unread.empty()) read_rows(std::move(unread), SIZE_MAX);
+}
+
+// What a call needs stays in memory while it waits for the rest of it.
+void Partition::wait(Waiting& waiting, Command then) {
+  ++waiting_calls_;
+  waiting.then = std::move(then);
+  for (const auto sequence : waiting.sequences) ++pins_[sequence];
+  for (const auto& key : waiting.keys) ++key_pins_[key];
+}
+
+void Partition::serve(Waiting& waiting) {
+  --waiting_calls_;
+  const auto unpin = [](auto& pins, const auto& what) {
+    const auto it = pins.find(what);
+    if (--it->second == 0) pins.erase(it);
+  };
+  for (const auto sequence : waiting.sequences) unpin(pins_, sequence);
+  for (const auto& key : waiting.keys) unpin(key_pins_, key);
+  waiting.then();
+}
+
+// False: somebody waits who needs it.
+bool Partition::let_go(std::uint64_t sequence) {
+  const auto* task = state_.task(sequence);
+  if (task == nullptr) return true;
+  if (pins_.contains(sequence)) return false;
+  const auto& info = *task->info;
+  if (!info.idempotency_key.empty() && !key_pins_.empty() && key_pins_.contains(key_of_create(info.tenant, info.idempotency_key)))
+    return false;
+  state_.evict(sequence);
+  return true;
 }
 
 void Partition::fetch_ahead(const core::Queue& queue) {
@@ -143,10 +178,7 @@ void Partition::fetched(std::vector<Rows> rows) {
     fetching_.erase(it);
   }
   if (!again.empty()) read_rows(std::move(again), SIZE_MAX);
-  for (auto& waiting : served) {
-    --waiting_calls_;
-    waiting->then();
-  }
+  for (auto& waiting : served) serve(*waiting);
 }
 
 // The tasks that hold these idempotency keys. A key is looked up once at a time, so nobody else creates under it meanwhile.
@@ -156,15 +188,15 @@ void Partition::with_holders(std::vector<std::pair<std::string, std::string>> ke
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   for (auto& key : keys) {
+    waiting->keys.push_back(key_of_create(key.first, key.second));
     if (state_.holder(key.first, key.second) != nullptr) continue;
-    auto& others = fetching_keys_[core::queue_key(key.first, {}) + key.second];
+    auto& others = fetching_keys_[waiting->keys.back()];
     others.push_back(waiting);
     ++waiting->missing;
     if (others.size() == 1) unread.push_back(std::move(key));
   }
   if (waiting->missing == 0) return then();
-  ++waiting_calls_;
-  waiting->then = std::move(then);
+  wait(*waiting, std::move(then));
   if (unread.empty()) return;
   read([this, unread = std::move(unread)]() -> Reader::Then {
     std::vector<std::uint64_t> holders(unread.size());
@@ -180,14 +212,11 @@ void Partition::with_holders(std::vector<std::pair<std::string, std::string>> ke
         std::vector<std::shared_ptr<Waiting>> served;
         for (std::size_t i = 0; i < unread.size(); ++i) {
           if (const auto* task = state_.task(holders[i]); task != nullptr && holders[i] != 0) state_.hold(*task);
-          auto others = fetching_keys_.extract(core::queue_key(unread[i].first, {}) + unread[i].second);
+          auto others = fetching_keys_.extract(key_of_create(unread[i].first, unread[i].second));
           for (auto& other : others.mapped())
             if (--other->missing == 0) served.push_back(std::move(other));
         }
-        for (auto& other : served) {
-          --waiting_calls_;
-          other->then();
-        }
+        for (auto& other : served) serve(*other);
       });
     };
   });
@@ -216,13 +245,12 @@ Result<void> Partition::find_holder(const storage::Store& store, const std::stri
 }
 
 void Partition::keep_memory_small() {
-  for (const auto sequence : visitors_) state_.evict(sequence);
-  visitors_.clear();
+  std::erase_if(visitors_, [this](std::uint64_t sequence) { return let_go(sequence); });
   while (!read_ahead_.empty()) {
     const auto* task = state_.task(read_ahead_.front());
     const bool waits = task != nullptr && task->counted_bytes != 0;
     if (waits && state_.clean_bytes() <= options_.ready_bytes_max) break;
-    if (waits) state_.evict(read_ahead_.front());
+    if (waits && !let_go(read_ahead_.front())) visitors_.push_back(read_ahead_.front());
     read_ahead_.pop_front();
   }
 }
@@ -272,7 +300,7 @@ void Partition::settle() {
     state_.settled(sequence);
     const auto* task = state_.task(sequence);
     if (task != nullptr && (task->finished() || state_.clean_bytes() > options_.ready_bytes_max))
-      state_.evict(sequence);
+      visitors_.push_back(sequence);  // leaves at the end of the round
   }
   if (settled_ < to_settle_.size()) return;
   to_settle_ = {};
@@ -321,8 +349,9 @@ void Partition::sweep() {
                          sweep.entries.begin() + static_cast<std::ptrdiff_t>(end));
     std::vector<std::uint64_t> names;
     state_.names(batch, names);
-    std::erase_if(names, [this](std::uint64_t sequence) { return state_.task(sequence) != nullptr; });
-    if (!names.empty()) {
+    const bool all_here =
+        std::all_of(names.begin(), names.end(), [this](auto sequence) { return state_.task(sequence) != nullptr; });
+    if (!all_here) {
       sweep.phase = Sweep::Phase::kLoading;
       return with_tasks(names, [sweep = sweeps_.front()] { sweep->phase = Sweep::Phase::kRetiring; });
     }
