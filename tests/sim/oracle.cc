@@ -19,21 +19,22 @@ bool not_done(Code code) { return code == Code::kOverloaded || code == Code::kUn
 }  // namespace
 
 const Create& Oracle::sent(Create create) {
-  auto trace = to_hex(create.request.trace_id);
-  return creates_[std::move(trace)] = std::move(create);
+  auto name = to_hex(create.request.trace_id) + create.payload;
+  return creates_[std::move(name)] = std::move(create);
 }
 
 Known& Oracle::learn(const services::TaskSnapshot& task) {
   const auto& info = *task.info;
   const auto trace = to_hex(info.trace.span.trace_id);
-  const auto made = creates_.find(trace);
-  if (made == creates_.end()) wrong(fmt::format("task {} is of trace {}, which nobody sent", info.id_text, trace));
+  const auto made = creates_.find(trace + *task.payload);
+  if (made == creates_.end())
+    wrong(fmt::format("task {} is of trace {} with this payload, which nobody sent", info.id_text, trace));
   const auto& create = made->second;
   if (info.tenant != create.tenant || info.command != create.command || *task.payload != create.payload ||
       info.idempotency_key != create.key || info.priority != create.priority || info.webhook.empty() == create.webhook)
     wrong(fmt::format("task {} is not what was sent", info.id_text));
   if (info.create_parent != create.request.span_id) wrong(fmt::format("task {} lost its caller's span", info.id_text));
-  const auto [first, is_first] = by_trace_.try_emplace(trace, info.id_text);
+  const auto [first, is_first] = made_.try_emplace(made->first, info.id_text);
   if (first->second != info.id_text)
     wrong(fmt::format("one create made two tasks: {} and {}", first->second, info.id_text));
   auto& known = tasks_[info.id_text];
@@ -154,13 +155,12 @@ void Oracle::read_result(const Known& task, const Result<services::TaskAndResult
 void Oracle::read_timeline(const Known& task, const Result<services::TimelineSnapshot>& answer, std::int64_t now_ns,
                            bool at_rest) {
   if (!answer) {
-    if (may_be_gone(task, now_ns)) parents_.erase(to_hex(task.create->request.trace_id));
+    timelines_.erase(task.id);
     if (not_done(answer.error().code) || may_be_gone(task, now_ns)) return;
     wrong(fmt::format("the timeline of {} is gone: {}", task.id, answer.error().message));
   }
-  const auto trace = to_hex(task.create->request.trace_id);
-  auto& parents = parents_[trace];
-  parents.clear();
+  auto& timeline = timelines_[task.id];
+  timeline = {.parents = {}, .whole = answer->events_dropped == 0};
   std::map<EventKind, unsigned> seen;
   std::set<std::string> spans;
   for (const auto& event : answer->events) {
@@ -173,7 +173,7 @@ void Oracle::read_timeline(const Known& task, const Result<services::TimelineSna
   if (spans.size() != answer->events.size()) wrong(fmt::format("two events of {} are one span", task.id));
   for (const auto& event : answer->events) {
     ++seen[event.kind];
-    parents[to_hex(event.span)] = to_hex(event.parent);
+    timeline.parents[to_hex(event.span)] = to_hex(event.parent);
     if (answer->events_dropped == 0 && event.kind != EventKind::kCreate && !spans.contains(to_hex(event.parent)))
       wrong(fmt::format("an event (kind {}) of {} has a parent that is nowhere", static_cast<int>(event.kind), task.id));
     if (at_rest && event.end_ns == 0)
@@ -181,10 +181,7 @@ void Oracle::read_timeline(const Known& task, const Result<services::TimelineSna
     if (event.end_ns != 0 && event.end_ns < event.start_ns)
       wrong(fmt::format("an event of {} ends before it begins", task.id));
   }
-  if (answer->events_dropped > 0) {
-    dropped_events_.insert(trace);
-    return;
-  }
+  if (answer->events_dropped > 0) return;
   if (seen[EventKind::kCreate] != 1) wrong(fmt::format("task {} has no create span", task.id));
   for (const auto& claim : task.claims)
     if (!spans.contains(to_hex(claim)))
@@ -196,14 +193,24 @@ void Oracle::read_timeline(const Known& task, const Result<services::TimelineSna
 }
 
 void Oracle::check_exported(const std::vector<Span>& spans) const {
+  std::multimap<std::string, const Known*> of_trace;
+  for (const auto& [id, task] : tasks_) of_trace.emplace(to_hex(task.create->request.trace_id), &task);
+  std::map<std::string, std::size_t> sent;
+  for (const auto& [name, create] : creates_) ++sent[to_hex(create.request.trace_id)];
   for (const auto& span : spans) {
     const auto trace = to_hex(span.context.trace_id);
-    const auto timeline = parents_.find(trace);
-    if (timeline == parents_.end() || timeline->second.empty() || dropped_events_.contains(trace)) continue;
-    const auto event = timeline->second.find(to_hex(span.context.span_id));
-    if (event == timeline->second.end())
-      wrong(fmt::format("a span {} of trace {} was exported, and its task does not know it", span.name, trace));
-    if (event->second != to_hex(span.parent))
+    const auto tasks = of_trace.equal_range(trace);
+    bool all = static_cast<std::size_t>(std::distance(tasks.first, tasks.second)) == sent[trace];
+    std::optional<std::string> parent;
+    for (auto it = tasks.first; it != tasks.second; ++it) {
+      const auto timeline = timelines_.find(it->second->id);
+      all = all && timeline != timelines_.end() && timeline->second.whole;
+      if (timeline == timelines_.end()) continue;
+      if (const auto event = timeline->second.parents.find(to_hex(span.context.span_id)); event != timeline->second.parents.end())
+        parent = event->second;
+    }
+    if (!parent && all) wrong(fmt::format("a span {} of trace {} was exported, and no task knows it", span.name, trace));
+    if (parent && *parent != to_hex(span.parent))
       wrong(fmt::format("a span {} of trace {} was exported under another parent", span.name, trace));
   }
 }
@@ -211,13 +218,12 @@ void Oracle::check_exported(const std::vector<Span>& spans) const {
 Known* Oracle::webhook(const services::WebhookJob& job) {
   const auto context = core::parse_traceparent(job.traceparent);
   if (!context) wrong("a webhook has no trace context");
-  const auto trace = to_hex(context->trace_id);
-  if (!creates_.contains(trace)) wrong("a webhook of a trace that nobody sent");
-  const auto task = by_trace_.find(trace);
-  if (task == by_trace_.end()) return nullptr;
-  auto& known = tasks_.at(task->second);
+  constexpr std::string_view kBegin = R"({"taskId":")";
+  const auto task = tasks_.find(job.body.substr(kBegin.size(), 36));
+  if (task == tasks_.end()) return nullptr;
+  auto& known = task->second;
   if (!known.create->webhook) wrong(fmt::format("task {} asked for no webhook", known.id));
-  if (job.body.find(known.id) == std::string::npos) wrong(fmt::format("the webhook of {} is about another task", known.id));
+  if (known.create->request.trace_id != context->trace_id) wrong(fmt::format("the webhook of {} is of another trace", known.id));
   return &known;
 }
 

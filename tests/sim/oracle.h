@@ -90,13 +90,16 @@ class Oracle {
 
  private:
   const Setup& setup_;
-  std::map<std::string, Create> creates_;        // by the trace id of their request
-  std::map<std::string, Known> tasks_;           // by id
-  std::map<std::string, std::string> by_trace_;  // trace id -> task id
+  std::map<std::string, Create> creates_;  // by the trace id of their request and their payload
+  std::map<std::string, Known> tasks_;     // by id
+  std::map<std::string, std::string> made_;  // of which create -> task id
   std::map<std::string, std::string> keys_;      // tenant, key -> the task that was said to hold it
   std::map<std::string, std::uint64_t> handed_out_;  // queue and priority -> sequence of the newest first claim
-  std::map<std::string, std::map<std::string, std::string>> parents_;  // trace id -> span id -> parent, of the timelines
-  std::set<std::string> dropped_events_;         // trace ids whose timeline is not whole
+  struct Timeline {
+    std::map<std::string, std::string> parents;  // by span id
+    bool whole = false;
+  };
+  std::map<std::string, Timeline> timelines_;  // as read last, by task id
 };
 
 }  // namespace codeq::sim

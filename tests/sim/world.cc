@@ -194,9 +194,8 @@ class World {
     return context;
   }
 
-  void create() {
-    const auto number = ++creates_;
-    Create wish{.tenant = kTenants[below(rng_, 2)],
+  Create wish(const std::string& tenant, const core::SpanContext& request) {
+    Create wish{.tenant = tenant,
                 .command = kCommands[below(rng_, 2)],
                 .payload = {},
                 .key = chance(rng_, 20) ? fmt::format("key-{}", below(rng_, 6)) : "",
@@ -204,29 +203,46 @@ class World {
                 .webhook = chance(rng_, 30),
                 .max_attempts = chance(rng_, 20) ? 1 + static_cast<std::int64_t>(below(rng_, 3)) : 50,
                 .delay_ms = chance(rng_, 20) ? 1 + static_cast<std::int64_t>(below(rng_, 20'000)) : 0,
-                .request = new_request()};
-    if (!wish.key.empty()) {  // the same words each time, so that a repetition is one
-      wish.command = kCommands[0];
-      wish.priority = 0;
-      wish.webhook = false;
-      wish.payload = '"' + wish.key + '"';
-    } else {
-      wish.payload = fmt::format(R"({{"n":{},"pad":"{}"}})", number, std::string(below(rng_, chance(rng_, 10) ? 3000 : 200), 'x'));
+                .request = request};
+    if (wish.key.empty()) {
+      const auto padding = below(rng_, chance(rng_, 10) ? 3000 : 200);
+      wish.payload = fmt::format(R"({{"n":{},"pad":"{}"}})", ++creates_, std::string(padding, 'x'));
+      return wish;
     }
-    const auto& sent = oracle_.sent(std::move(wish));
+    // The same words each time, so that a repetition is one.
+    wish.command = kCommands[0];
+    wish.priority = 0;
+    wish.webhook = false;
+    wish.payload = '"' + wish.key + '"';
+    return wish;
+  }
+
+  void create() {
+    const std::string tenant = kTenants[below(rng_, 2)];
+    const auto request = new_request();
+    std::vector<const Create*> sent;
     std::vector<services::CreateTask> tasks;
-    tasks.push_back({.command = sent.command,
-                     .payload = sent.payload,
-                     .priority = sent.priority,
-                     .webhook = sent.webhook ? "http://hooks.example/x" : "",
-                     .max_attempts = sent.max_attempts,
-                     .idempotency_key = sent.key,
-                     .delay_ms = sent.delay_ms});
-    broker().create(caller(sent.tenant, "producer", sent.request), std::move(tasks),
-                    [this, &sent](Result<std::vector<Result<TaskSnapshot>>> answer) {
-                      if (!answer || !answer->at(0)) return;
-                      oracle_.created(sent, *answer->at(0));
-                      newest_ns_ = std::max(newest_ns_, (*answer)[0]->updated_ns);
+    for (auto count = chance(rng_, 20) ? 1 + below(rng_, 5) : 1; count > 0; --count) {
+      auto one = wish(tenant, request);
+      if (std::any_of(sent.begin(), sent.end(), [&](const Create* other) { return other->payload == one.payload; })) continue;
+      sent.push_back(&oracle_.sent(std::move(one)));
+      tasks.push_back({.command = sent.back()->command,
+                       .payload = sent.back()->payload,
+                       .priority = sent.back()->priority,
+                       .webhook = sent.back()->webhook ? "http://hooks.example/x" : "",
+                       .max_attempts = sent.back()->max_attempts,
+                       .idempotency_key = sent.back()->key,
+                       .delay_ms = sent.back()->delay_ms});
+    }
+    broker().create(caller(tenant, "producer", request), std::move(tasks),
+                    [this, sent = std::move(sent)](Result<std::vector<Result<TaskSnapshot>>> answer) {
+                      if (!answer) return;
+                      for (std::size_t i = 0; i < sent.size(); ++i) {
+                        const auto& one = answer->at(i);
+                        if (!one) continue;
+                        oracle_.created(*sent[i], *one);
+                        newest_ns_ = std::max(newest_ns_, one->updated_ns);
+                      }
                     });
   }
 
@@ -267,25 +283,43 @@ class World {
   // One of the tasks that somebody got, whether or not they still hold it.
   void owner_call() {
     if (held_.empty()) return;
-    const auto at = below(rng_, held_.size());
-    const auto task = held_[at];
-    auto& known = oracle_.learn(task);
     const auto kind = std::array{EventKind::kHeartbeat,    EventKind::kAbandon,      EventKind::kNack, EventKind::kSubmitResult,
                                  EventKind::kSubmitResult, EventKind::kSubmitResult}[below(rng_, 6)];
-    if (kind != EventKind::kHeartbeat) {
-      if (chance(rng_, 90)) held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(at));
-    } else if (chance(rng_, 10)) {
-      return;
-    }
-    owner_call_on(known, task, kind);
+    const auto at = below(rng_, held_.size());
+    const auto task = held_[at];
+    std::vector<TaskSnapshot> tasks{task};
+    if (kind == EventKind::kSubmitResult && chance(rng_, 30))  // with others of the same worker
+      for (const auto& other : held_)
+        if (*other.worker == *task.worker && other.info->tenant == task.info->tenant && other.info->id != task.info->id &&
+            tasks.size() < 4)
+          tasks.push_back(other);
+    if (kind != EventKind::kHeartbeat && chance(rng_, 90))
+      std::erase_if(held_, [&](const TaskSnapshot& held) {
+        return std::any_of(tasks.begin(), tasks.end(), [&](const TaskSnapshot& gone) {
+          return gone.info->id == held.info->id && gone.lease_token == held.lease_token;
+        });
+      });
+    if (kind == EventKind::kSubmitResult) return submit(tasks);
+    owner_call_on(task, kind);
   }
 
-  void owner_call_on(Known& known, const TaskSnapshot& task, EventKind kind) {
+  // What the caller believes to hold, noted as asked for.
+  Lease ask_for(Known& known, const TaskSnapshot& task, EventKind kind) {
     const bool newest = known.lease && known.lease->token == task.lease_token;
     const Lease asked = newest ? *known.lease
                                : Lease{.worker = *task.worker, .token = task.lease_token, .span = {}, .until_ns = 0, .ended = true};
     if (newest) oracle_.owner_call_sent(known, kind != EventKind::kHeartbeat);
-    if (kind != EventKind::kHeartbeat && kind != EventKind::kSubmitResult) known.returned = true;
+    return asked;
+  }
+  template <class T>
+  static Result<void> outcome(const Result<T>& answer) {
+    if (!answer) return std::unexpected(answer.error());
+    return {};
+  }
+
+  void owner_call_on(const TaskSnapshot& task, EventKind kind) {
+    auto& known = oracle_.learn(task);
+    const auto asked = ask_for(known, task, kind);
     const services::OwnerCall call{.task_id = known.id, .lease_token = task.lease_token};
     const auto from = caller(task.info->tenant, *task.worker, new_request());
     const std::int64_t extend_seconds = 1 + static_cast<std::int64_t>(below(rng_, 60));
@@ -293,32 +327,44 @@ class World {
     const auto answered = [this, &known, asked, kind, until_ns](const Result<void>& answer) {
       oracle_.owner_call_answered(known, asked, kind, answer, broker().now_ns(), until_ns);
     };
-    const auto outcome = [](const auto& answer) -> Result<void> {
-      if (!answer) return std::unexpected(answer.error());
-      return {};
+    if (kind == EventKind::kHeartbeat) return broker().heartbeat(from, call, extend_seconds, answered);
+    known.returned = true;
+    if (kind == EventKind::kAbandon) return broker().abandon(from, call, answered);
+    broker().nack(from, call, static_cast<std::int64_t>(below(rng_, 15)), "not now",
+                  [answered](const Result<services::NackOutcome>& answer) { answered(outcome(answer)); });
+  }
+
+  // Of one worker.
+  void submit(const std::vector<TaskSnapshot>& tasks) {
+    struct Item {
+      Known* known;
+      Lease asked;
+      std::string status, result;
     };
-    switch (kind) {
-      case EventKind::kHeartbeat: return broker().heartbeat(from, call, extend_seconds, answered);
-      case EventKind::kAbandon: return broker().abandon(from, call, answered);
-      case EventKind::kNack:
-        return broker().nack(from, call, static_cast<std::int64_t>(below(rng_, 15)), "not now",
-                             [answered, outcome](const Result<services::NackOutcome>& answer) { answered(outcome(answer)); });
-      default: break;
-    }
-    const bool good = chance(rng_, 80);
-    const auto result = good ? fmt::format(R"({{"r":{}}})", ++results_) : fmt::format("error {}", ++results_);
+    std::vector<Item> sent;
     std::vector<services::SubmitResult> items;
-    items.push_back({.task_id = known.id,
-                     .lease_token = task.lease_token,
-                     .status = good ? "COMPLETED" : "FAILED",
-                     .result_json = good ? std::optional(result) : std::nullopt,
-                     .error = good ? "" : result,
-                     .artifacts = {}});
-    broker().submit(from, std::move(items),
-                    [this, &known, answered, outcome, good, result](const Result<std::vector<Result<services::ResultSnapshot>>>& answer) {
-                      const Result<void> said = answer ? outcome(answer->at(0)) : outcome(answer);
-                      answered(said);
-                      if (said) oracle_.submitted(known, good ? "COMPLETED" : "FAILED", result);
+    for (const auto& task : tasks) {
+      const bool good = chance(rng_, 80);
+      auto& known = oracle_.learn(task);
+      sent.push_back({.known = &known,
+                      .asked = ask_for(known, task, EventKind::kSubmitResult),
+                      .status = good ? "COMPLETED" : "FAILED",
+                      .result = fmt::format(R"({{"r":{}}})", ++results_)});
+      items.push_back({.task_id = known.id,
+                       .lease_token = task.lease_token,
+                       .status = sent.back().status,
+                       .result_json = good ? std::optional(sent.back().result) : std::nullopt,
+                       .error = good ? "" : sent.back().result,
+                       .artifacts = {}});
+    }
+    broker().submit(caller(tasks[0].info->tenant, *tasks[0].worker, new_request()), std::move(items),
+                    [this, sent = std::move(sent)](const Result<std::vector<Result<services::ResultSnapshot>>>& answer) {
+                      for (std::size_t i = 0; i < sent.size(); ++i) {
+                        const auto& [known, asked, status, result] = sent[i];
+                        const auto said = answer ? outcome(answer->at(i)) : outcome(answer);
+                        oracle_.owner_call_answered(*known, asked, EventKind::kSubmitResult, said, broker().now_ns(), 0);
+                        if (said) oracle_.submitted(*known, status, result);
+                      }
                     });
   }
 
@@ -374,8 +420,7 @@ class World {
         for (auto jobs = std::exchange(node_->webhooks, {}); auto& job : jobs) take_webhook(std::move(job), true);
         for (const auto* tenant : kTenants) claim_as(tenant, "drainer", 20, 0, 0, false);
         settle();
-        for (const auto& task : std::exchange(held_, {}))
-          owner_call_on(oracle_.learn(task), task, EventKind::kSubmitResult);
+        for (const auto& task : std::exchange(held_, {})) submit({task});
         settle();
         const auto at = broker().next_wake_steady_ns();
         const auto now = machine_.clock.steady_ns();
