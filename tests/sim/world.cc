@@ -251,7 +251,7 @@ class World {
     const std::string worker = kWorkers[below(rng_, kWorkers.size())];
     const bool waits = chance(rng_, 40);
     claim_as(tenant, worker, 1 + static_cast<std::uint32_t>(below(rng_, 3)), chance(rng_, 30) ? 2 : 40, waits ? 20'000 : 0,
-             chance(rng_, 5));
+             chance(rng_, 12));
   }
 
   void claim_as(const std::string& tenant, const std::string& worker, std::uint32_t count, std::int64_t lease_seconds,
