@@ -74,6 +74,7 @@ class World {
     ++(power ? counts_.power_cuts : counts_.kills);
     node_->kill();
     node_.reset();
+    unread_.clear();
     if (power)
       machine_.power_cut(rng_);
     else
@@ -114,6 +115,7 @@ class World {
   void stop_in_order() {
     say("stop");
     ++counts_.stops;
+    unread_.clear();
     node_->stop();
     node_.reset();
     machine_.disk.process_killed();  // descriptors are closed; the store in memory has flushed
@@ -155,6 +157,12 @@ class World {
                               : machine_.rows.fail_flush(1, {Code::kDiskFull, "no space left"}, below(rng_, core::kTables));
     }
     if (draw < 560) return settle();
+    if (draw < 570 && !unread_.empty()) {  // the connection was found to be closed
+      const auto at = unread_.begin() + static_cast<std::ptrdiff_t>(below(rng_, unread_.size()));
+      broker().undelivered({*at});
+      unread_.erase(at);
+      return;
+    }
     node_->step(*(kParts.begin() + below(rng_, kParts.size())));
   }
 
@@ -274,8 +282,8 @@ class World {
                          for (const auto& task : *answer) {
                            oracle_.gone_back(task);
                            ++oracle_.learn(task).lease->ends_under_way;  // it ends at some time from now on
+                           unread_.push_back(task);
                          }
-                         broker().undelivered(*answer);
                        });
     if (wait_ms > 0 && chance(rng_, 5)) broker().abandon_call(id);
   }
@@ -471,6 +479,7 @@ class World {
   Oracle oracle_;
   std::unique_ptr<Node> node_;
   std::vector<TaskSnapshot> held_;
+  std::vector<TaskSnapshot> unread_;  // handed out to nobody, and not given back yet
   std::int64_t newest_ns_ = 0;  // record time of what was answered
   std::uint64_t creates_ = 0, results_ = 0;
   Counts counts_;
