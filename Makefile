@@ -1,5 +1,5 @@
 # Shorthands; the work is done by scripts/, which run without make too.
-.PHONY: help setup build demo run test check fuzz bench fmt
+.PHONY: help setup build demo run test sim check fuzz bench fmt
 .DEFAULT_GOAL := help
 
 help:   ## this list
@@ -14,7 +14,9 @@ run: build  ## a development broker on port 8080; tokens are printed
 	@build/release/codeq dev --data build/dev-data
 test:   ## all tests that need Debian packages only; `scripts/test --partners` for the rest
 	@scripts/test
-check:  ## formatting, clang-tidy, race detector, 100 cycles of load and kill -9
+sim:    ## N=20000 histories of one broker under faults (tests/sim)
+	@scripts/build release codeq_sim && build/release/tests/sim/codeq_sim --seeds $(or $(N),20000)
+check:  ## formatting, clang-tidy, race detector, long crash test, power cuts, simulation
 	@scripts/check
 fuzz:   ## every fuzz target for FUZZ_SECONDS=30
 	@scripts/fuzz
