@@ -152,9 +152,49 @@ void add_receiver(CLI::App& app, Cli& cli) {
   choose(receiver, cli, Command::kOtlpReceiver);
 }
 
+CLI::Option* add_data_option(CLI::App* command, Cli& cli) {
+  return command->add_option("--data", cli.data.data, "Data folder (the `path` of persistenceConfig)")->type_name("DIR");
+}
+
+void add_backup(CLI::App& app, Cli& cli) {
+  CLI::App* backup = app.add_subcommand("backup", "Copy a data folder, also while its broker runs");
+  add_data_option(backup, cli)->required();
+  backup->add_option("--to", cli.data.to, "Folder to make; its parent must be there")->required()->type_name("DIR");
+  backup->footer(
+      "The copy has everything that was acknowledged before the command began, and a SHA256SUMS that `sha256sum -c` reads.\n"
+      "A running broker makes it itself, so it needs room, and the right to write, at --to.");
+  choose(backup, cli, Command::kBackup);
+}
+
+void add_restore(CLI::App& app, Cli& cli) {
+  CLI::App* restore = app.add_subcommand("restore", "Make a data folder from a backup");
+  restore->add_option("--from", cli.data.from, "Folder that `codeq backup` made")->required()->type_name("DIR");
+  CLI::Option* data = add_data_option(restore, cli);
+  CLI::Option* verify = restore->add_flag("--verify", cli.data.verify_only, "Only check every file against its checksum");
+  data->excludes(verify);
+  restore->footer("The data folder must be empty or not there. Nothing of the backup is changed.");
+  restore->callback([&cli] {
+    cli.command = Command::kRestore;
+    if (cli.data.data.empty() && !cli.data.verify_only) throw CLI::RequiredError("--data or --verify");
+  });
+}
+
+void add_store(CLI::App& app, Cli& cli) {
+  CLI::App* store = app.add_subcommand("store", "Look into the data folder of a stopped broker; changes nothing");
+  store->require_subcommand(1);
+  CLI::App* check = store->add_subcommand("check", "Read everything against its checksums and rules; status 76 if it is damaged");
+  add_data_option(check, cli)->required();
+  choose(check, cli, Command::kStoreCheck);
+  CLI::App* stats = store->add_subcommand("stats", "How much there is of what");
+  add_data_option(stats, cli)->required();
+  stats->add_flag("--json", cli.data.json, "Print one JSON object");
+  choose(stats, cli, Command::kStoreStats);
+}
+
 // What to say of a first word that is no command; nothing where it is one, or an option.
 std::string unknown_command(const CLI::App& app, int argc, const char* const* argv) {
-  constexpr std::array<std::string_view, 6> kCommands{"serve", "dev", "demo", "bench", "config", "version"};
+  constexpr std::array<std::string_view, 9> kCommands{"serve",   "dev",   "demo",   "bench",  "backup",
+                                                      "restore", "store", "config", "version"};
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc < 2 || argv[1][0] == '-' || !app.get_subcommands(is_named).empty()) return "";
   const auto near = nearest(argv[1], kCommands);
@@ -174,6 +214,9 @@ std::expected<Cli, CliExit> parse_cli(int argc, const char* const* argv) {
   add_dev(app, cli);
   add_demo(app, cli);
   add_bench(app, cli);
+  add_backup(app, cli);
+  add_restore(app, cli);
+  add_store(app, cli);
   add_config(app, cli);
   add_receiver(app, cli);
   choose(app.add_subcommand("version", "Print the version"), cli, Command::kVersion);

@@ -23,6 +23,10 @@ enum class Command : std::uint8_t {
   kConfigDocs,
   kVersion,
   kOtlpReceiver,
+  kBackup,
+  kRestore,
+  kStoreCheck,
+  kStoreStats,
 };
 
 struct DevOptions {
@@ -51,6 +55,14 @@ struct ReceiverOptions {
   std::string out = "-";           // one JSON span a line; "-": stdout
 };
 
+struct DataOptions {
+  std::string data;                // the data folder
+  std::string to;                  // backup: the folder that it becomes
+  std::string from;                // restore: a backup
+  bool verify_only = false;        // restore: check the backup, copy nothing
+  bool json = false;               // store stats
+};
+
 struct Cli {
   Command command = Command::kServe;
   std::optional<std::string> config_path;  // serve, config check
@@ -59,6 +71,7 @@ struct Cli {
   DemoOptions demo;
   BenchArguments bench;
   ReceiverOptions receiver;
+  DataOptions data;
 };
 
 struct CliExit {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "app/cli.h"
+#include "base/result.h"
 
 namespace codeq::app {
 
@@ -11,5 +12,11 @@ int demo(const Cli& cli);            // the main job inside one process, and its
 int demo_waterfall(const Cli& cli);  // spans from a file of `codeq otlp-receiver` as a waterfall, checked
 int bench_http(const Cli& cli);
 int otlp_receiver(const Cli& cli);
+int backup(const Cli& cli);
+int restore(const Cli& cli);
+int store_check(const Cli& cli);
+int store_stats(const Cli& cli);
+
+int exit_status_of(Code code);  // of a failure of log or store
 
 }  // namespace codeq::app

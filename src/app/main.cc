@@ -28,6 +28,10 @@ int main(int argc, char** argv) {
     case Command::kDemoWaterfall: return demo_waterfall(*cli);
     case Command::kBenchHttp: return bench_http(*cli);
     case Command::kOtlpReceiver: return otlp_receiver(*cli);
+    case Command::kBackup: return backup(*cli);
+    case Command::kRestore: return restore(*cli);
+    case Command::kStoreCheck: return store_check(*cli);
+    case Command::kStoreStats: return store_stats(*cli);
     case Command::kConfigCheck:
     case Command::kConfigExplain:
     case Command::kConfigDocs: {

@@ -1,5 +1,6 @@
 #include "app/server.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,6 +15,9 @@
 #include <filesystem>
 #include <utility>
 
+#include "app/backup/backup.h"
+#include "app/backup/control.h"
+#include "app/commands.h"
 #include "app/config_command.h"
 #include "app/exit_codes.h"
 #include "app/version.h"
@@ -47,14 +51,6 @@ class LocalTracer final : public observe::Tracer {
  private:
   observe::Sampler sampler_;
 };
-
-int exit_status_of(Code code) {
-  if (code == Code::kIo) return kExitIo;
-  if (code == Code::kDiskFull) return kExitDiskFull;
-  if (code == Code::kCorrupt || code == Code::kInvalidArgument) return kExitCorrupt;
-  if (code == Code::kUnavailable) return kExitInUse;
-  return kExitInternal;
-}
 
 core::RetryKind retry_kind(Backoff policy) {
   switch (policy) {
@@ -163,12 +159,15 @@ struct Server::Parts {
   std::unique_ptr<services::Partition> partition;  // destroyed after the sender that calls it back
   std::unique_ptr<transport::CurlWebhookSender> webhooks;
   std::unique_ptr<transport::HttpServer> http;
+  std::unique_ptr<Control> control;
   bool stopped = false;
 
   std::expected<void, StartFailure> open(const GetEnv& getenv, bool local_view);
   std::expected<void, StartFailure> open_tracer(const GetEnv& getenv, bool local_view);
   std::expected<void, StartFailure> open_partition(bool zoned);
   std::expected<void, StartFailure> open_http(bool zoned);
+  std::expected<void, StartFailure> open_control();
+  void control_line(std::string_view line, const Control::Send& send, const std::stop_token& stop);
   void exposition(services::Done<std::string> done);
 };
 
@@ -354,7 +353,36 @@ std::expected<void, StartFailure> Server::Parts::open(const GetEnv& getenv, bool
   const bool zoned = use_timezone(config.timezone);
   if (auto done = open_tracer(getenv, local_view); !done) return done;
   if (auto done = open_partition(zoned); !done) return done;
+  if (auto done = open_control(); !done) return done;
   return open_http(zoned);
+}
+
+std::expected<void, StartFailure> Server::Parts::open_control() {
+  auto started = Control::start(config.data_path, [this](std::string_view line, const auto& send, const auto& stop) {
+    control_line(line, send, stop);
+  });
+  if (!started) return failure(exit_status_of(started.error().code), "init app: " + started.error().message);
+  control = std::move(*started);
+  return {};
+}
+
+void Server::Parts::control_line(std::string_view line, const Control::Send& send, const std::stop_token& stop) {
+  constexpr std::string_view kBackup = "backup ";
+  if (!line.starts_with(kBackup)) return send(fmt::format("error {} this broker knows no such command", kExitUsage));
+  const std::string to(line.substr(kBackup.size()));
+  spdlog::info("backup to {} begins", to);
+  const auto began = clock.steady_ns();
+  const auto made = back_up_running(*log, *store, *partition, to, stop, [&](const BackupProgress& at) {
+    send(fmt::format("progress {} {}", at.bytes_done, at.bytes_total));
+  });
+  if (!made) {
+    spdlog::warn("backup to {} failed: {}", to, made.error().message);
+    const int status = made.error().code == Code::kInvalidArgument ? kExitConfig : exit_status_of(made.error().code);
+    return send(fmt::format("error {} {}", status, made.error().message));
+  }
+  spdlog::info("backup to {} is whole: {} files, {} bytes, up to group {} of the log, {} ms", to, made->files, made->bytes,
+               made->last_group, (clock.steady_ns() - began) / kNanosPerMilli);
+  send(fmt::format("done backed up to {}: {} files, {} bytes", to, made->files, made->bytes));
 }
 
 Result<void> check_data_folder(const std::string& path) {
@@ -364,7 +392,9 @@ Result<void> check_data_folder(const std::string& path) {
     return fail(Code::kIo, "cannot make " + path + ": " + std::strerror(errno));
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     const auto name = entry.path().filename().string();
-    if (name == "log" || name == "store" || name == "store.new" || name == "dev-tokens" || name == "artifacts") continue;
+    if (name == "log" || name == "store" || name == "store.new" || name == "dev-tokens" || name == "artifacts" ||
+        name == "control.sock")
+      continue;
     return fail(Code::kInvalidArgument,
                 path + " holds " + name +
                     ", which is not CodeQ's; nothing was changed. A store of the reference broker cannot be read: "
@@ -391,6 +421,7 @@ std::uint16_t Server::port() const { return parts_->http->port(); }
 void Server::stop() {
   auto& p = *parts_;
   if (std::exchange(p.stopped, true)) return;
+  p.control.reset();
   if (p.http) p.http->stop_accepting();
   if (p.partition) p.partition->begin_drain();
   const auto began = p.clock.steady_ns();

@@ -47,15 +47,32 @@ void Image::offer(core::Cut&& cut) {
   wake_.notify_one();
 }
 
-bool Image::due() const { return !failed_ && !cuts_.empty() && cuts_.front().records <= durable_upto_; }
+void Image::run_between(std::move_only_function<void()> job) {
+  {
+    const std::scoped_lock lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+}
+
+bool Image::due() const {
+  return !failed_ && (!jobs_.empty() || (!cuts_.empty() && cuts_.front().records <= durable_upto_));
+}
 
 bool Image::step() {
   core::Cut cut;
   storage::Position position;
   std::uint64_t covered = 0;
   {
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
     if (!due()) return false;
+    if (!jobs_.empty()) {
+      auto job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job();
+      return true;
+    }
     cut = std::move(cuts_.front());
     cuts_.pop_front();
     while (!committed_.empty() && committed_.front().upto <= cut.records) {

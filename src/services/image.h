@@ -39,6 +39,8 @@ class Image {
   // The records up to `upto` are durable as the log's group `group`. Before any answer of that group leaves.
   void committed(std::uint64_t upto, std::uint64_t group, std::uint64_t bytes);
   void offer(core::Cut&& cut);
+  // `job` runs on the image's thread between two writes; not at all once it is finished or has failed.
+  void run_between(std::move_only_function<void()> job);
   // One write or flush, if one is due; false: nothing is.
   bool step();
   // After the last `committed`: writes what was offered, flushes, and ends.
@@ -59,6 +61,7 @@ class Image {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<core::Cut> cuts_;
+  std::deque<std::move_only_function<void()>> jobs_;
   struct Committed {
     std::uint64_t upto, group, bytes;  // bytes: of the log so far
   };

@@ -109,6 +109,9 @@ class Partition final : public Broker {
   // As a killed process: nothing more is done, nothing is written. Without threads of its own only (simulation).
   void vanish();
   [[nodiscard]] MemoryStats memory() const;  // any thread
+  // `job` runs on the thread that alone changes the store, between two changes; dropped where that has ended. Any thread,
+  // after start.
+  void on_image_thread(std::move_only_function<void()> job) { image_->run_between(std::move(job)); }
 
   // --- without threads of its own (simulation): each does what is there to do; false: nothing was ---
   bool step();

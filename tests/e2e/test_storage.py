@@ -12,32 +12,11 @@ import pytest
 
 from harness import Api
 from harness.broker import Broker
+from harness.bulk import drain, fill, numbers
 
 TINY = {"STORE_WRITE_BUFFER_BYTES": 65536, "STORE_CACHE_BYTES": 262144, "LOG_BYTES_MAX": 1 << 20, "LOG_SEGMENT_BYTES": 65536,
         "IMAGE_CUT_MS": 5, "IMAGE_CUT_BYTES": 16384, "MEMORY_BUDGET_BYTES": 64 << 20}
 CORRUPT, DISK_FULL = 76, 75
-
-
-def fill(api, count, command="X", size=200):
-    ids = []
-    for at in range(0, count, 100):
-        tasks = [{"command": command, "payload": {"n": n, "fill": "x" * size}} for n in range(at, min(at + 100, count))]
-        answer = api.call("POST", "/tasks/batch", {"tasks": tasks})
-        assert answer.status == 202 or answer.status == 207 or answer.status == 200, answer
-        ids += [t["id"] for t in answer.json["tasks"]] if "tasks" in answer.json else []
-    return ids
-
-
-def numbers(tasks):
-    return [json.loads(t["payload"])["n"] if isinstance(t["payload"], str) else t["payload"]["n"] for t in tasks]
-
-
-def drain(api, command="X"):
-    order = []
-    while tasks := api.claim_batch(command, 100):
-        order += numbers(tasks)
-        api.results_batch([{"taskId": t["id"], "status": "COMPLETED", "result": {}} for t in tasks])
-    return order
 
 
 def log_bytes(world):

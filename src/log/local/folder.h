@@ -40,6 +40,9 @@ struct SegmentFile {
 
 class Folder {
  public:
+  static constexpr std::string_view kFormatName = "format";
+  // To look at a folder that no process uses (kUnavailable), and change nothing in it. kInvalidArgument: no log is there.
+  static Result<std::unique_ptr<Folder>> look(const std::filesystem::path& path, Disk& disk);
   // Makes the folder with a first segment of `first_segment_bytes` when it is not there or empty.
   static Result<std::unique_ptr<Folder>> open(const std::filesystem::path& path, std::uint64_t first_segment_bytes,
                                               Disk& disk);
@@ -75,6 +78,7 @@ class Folder {
 
   std::filesystem::path path_;
   Disk& disk_;
+  bool looking_ = false;  // no file is opened for writing
   File folder_;
   File lock_;
   FolderId id_{};

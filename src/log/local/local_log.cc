@@ -68,6 +68,7 @@ Result<void> LocalLog::replay(std::uint64_t after, const Visit& visit) {
     closed_.push_back({segments[at], recovered->last_groups[at]});
   active_bytes_ = segment_.bytes;
   active_used_ = offset_ > kSegmentHeaderBytes;
+  tail_ = {.group = position_.group, .segment = segment_.number, .bytes = segment_.bytes, .offset = offset_};
   spares_.assign(segments.begin() + static_cast<std::ptrdiff_t>(recovered->index) + 1, segments.end());
   written_ = durable_ = position_.group;  // recovery has synced what it kept
   replayed_ = true;
@@ -121,9 +122,10 @@ Result<void> LocalLog::write_entry(EntryKind kind, std::string_view payload) {
         system_error(failed, fmt::format("cannot write {}, byte {}", folder_->path_of(segment_.number), offset_))
             .error());
   }
-  if (offset_ == kSegmentHeaderBytes) {
+  {
     const std::lock_guard lock(prepare_mutex_);
     active_used_ = true;
+    tail_ = {.group = header.group, .segment = segment_.number, .bytes = segment_.bytes, .offset = end};
   }
   position_ = {header.group, header.durable, crc, kind == EntryKind::kMark && header.durable == header.group};
   offset_ = end;
@@ -237,6 +239,7 @@ Result<SegmentFile> LocalLog::make_segment(std::uint64_t number, std::uint64_t b
 
 // The last entry before the next one must stay: its number and its checksum are what the next one continues.
 std::size_t LocalLog::releasable() const {
+  if (holds_ > 0) return 0;
   std::size_t count = 0;
   while (count < closed_.size() && closed_[count].last_group <= released_ &&
          (active_used_ || count + 1 < closed_.size()))
@@ -251,6 +254,32 @@ void LocalLog::release(std::uint64_t group) {
   if (group <= released_) return;
   released_ = group;
   if (releasable() > options_.spare_segments) prepare_changed_.notify_all();
+}
+
+LocalLog::Hold::Hold(LocalLog& log) : log_(log) {
+  const std::lock_guard lock(log_.prepare_mutex_);
+  ++log_.holds_;
+}
+
+LocalLog::Hold::~Hold() {
+  const std::lock_guard lock(log_.prepare_mutex_);
+  if (--log_.holds_ == 0) log_.prepare_changed_.notify_all();
+}
+
+LocalLog::CopyList LocalLog::files_to_copy(std::uint64_t after) const {
+  const std::lock_guard lock(prepare_mutex_);
+  CHECK(holds_ > 0);
+  CopyList list{.last_group = tail_.group, .files = {}};
+  const auto name = [this](std::uint64_t number) {
+    return std::filesystem::path(folder_->path_of(number)).filename().string();
+  };
+  list.files.push_back({.name = std::string(Folder::kFormatName), .bytes = kFormatFileBytes, .bytes_to_copy = kFormatFileBytes});
+  // The last group stays whatever the store has: its number and checksum are what the next one continues.
+  for (const auto& closed : closed_)
+    if (closed.file.number < tail_.segment && (closed.last_group > after || closed.last_group == tail_.group))
+      list.files.push_back({.name = name(closed.file.number), .bytes = closed.file.bytes, .bytes_to_copy = closed.file.bytes});
+  list.files.push_back({.name = name(tail_.segment), .bytes = tail_.bytes, .bytes_to_copy = tail_.offset});
+  return list;
 }
 
 LocalLog::Stats LocalLog::stats() const {

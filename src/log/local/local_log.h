@@ -54,8 +54,33 @@ class LocalLog final : public Log {
   Result<std::uint64_t> append(std::string_view records) override;
   Result<void> sync() override;
 
+  // While somebody holds it, no segment is released. Any thread.
+  class Hold {
+   public:
+    explicit Hold(LocalLog& log);
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    LocalLog& log_;
+  };
+  // The files that a copy of the log needs so that it has every group after `after` that was appended before this call,
+  // from the lowest on. Any thread, after replay, under a Hold.
+  struct CopiedFile {
+    std::string name;                  // in the folder
+    std::uint64_t bytes = 0;           // of the file
+    std::uint64_t bytes_to_copy = 0;   // the rest of the copy is zeros: it is being written here
+  };
+  struct CopyList {
+    std::uint64_t last_group = 0;
+    std::vector<CopiedFile> files;
+  };
+  [[nodiscard]] CopyList files_to_copy(std::uint64_t after) const;
+
   // The group before the first one that is still here; 0 with all of them. Reads one segment.
   [[nodiscard]] Result<std::uint64_t> begins_after() const;
+  [[nodiscard]] const std::filesystem::path& folder() const { return options_.folder; }
   [[nodiscard]] const local::FolderId& id() const { return folder_->id(); }
   struct Stats {
     std::uint64_t segments = 0, bytes = 0;              // all files
@@ -114,6 +139,11 @@ class LocalLog final : public Log {
   };
   std::deque<Closed> closed_;       // before the active one, lowest number first
   std::uint64_t released_ = 0;      // groups up to this one are not needed any more
+  std::size_t holds_ = 0;           // copies under way
+  struct Tail {                     // after the newest group
+    std::uint64_t group = 0, segment = 0, bytes = 0, offset = 0;
+  };
+  Tail tail_;
   std::uint64_t active_bytes_ = 0;
   bool active_used_ = false;        // there is an entry in the active segment
 

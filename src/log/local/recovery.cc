@@ -34,6 +34,14 @@ class Recovery {
     return start_.group;
   }
 
+  Result<Found> look() {
+    CODEQ_TRY_VOID(load(0, here_));
+    CODEQ_TRY_VOID(find_start());
+    CODEQ_TRY_VOID(walk());
+    CODEQ_TRY_VOID(refuse_lost_groups());
+    return Found{.after = start_.group, .last_group = position_.group, .torn_tail = !torn_.empty()};
+  }
+
   Result<Recovered> run() {
     CODEQ_TRY_VOID(load(0, here_));
     CODEQ_TRY_VOID(find_start());
@@ -123,6 +131,14 @@ class Recovery {
   }
 
   Result<void> refuse_damage() {
+    CODEQ_TRY_VOID(refuse_lost_groups());
+    if (position_.group < after_)
+      return fail(Code::kCorrupt,
+                  fmt::format("the log ends with group {}, yet its image knows group {}: {}", position_.group, after_, why_));
+    return {};
+  }
+
+  Result<void> refuse_lost_groups() {
     const std::uint64_t missing = position_.group + 1;
     for (std::size_t at = index_; at < segments_.size(); ++at) {
       if (at != index_) CODEQ_TRY_VOID(load(at, there_));
@@ -135,9 +151,6 @@ class Recovery {
       }
       if (find_header(bytes, identity(at), from)) torn_.push_back(at);
     }
-    if (position_.group < after_)
-      return fail(Code::kCorrupt,
-                  fmt::format("the log ends with group {}, yet its image knows group {}: {}", position_.group, after_, why_));
     return {};
   }
 
@@ -222,6 +235,11 @@ class Recovery {
 
 Result<Recovered> recover(const Folder& folder, Disk& disk, std::uint64_t after, const Log::Visit& visit) {
   return Recovery(folder, disk, after, visit).run();
+}
+
+Result<Found> look(const Folder& folder, Disk& disk) {
+  const Log::Visit nobody;
+  return Recovery(folder, disk, std::numeric_limits<std::uint64_t>::max(), nobody).look();
 }
 
 Result<std::uint64_t> begins_after(const Folder& folder, Disk& disk) {

@@ -27,6 +27,14 @@ struct Recovered {
 // groups after `after`. kCorrupt where some of these are not there.
 Result<Recovered> recover(const Folder& folder, Disk& disk, std::uint64_t after, const Log::Visit& visit);
 
+// What a start would find, without changing anything. Errors: kCorrupt where a start would refuse.
+struct Found {
+  std::uint64_t after = 0;       // the group before the first one
+  std::uint64_t last_group = 0;
+  bool torn_tail = false;        // what a crash left behind the last group; a start drops it
+};
+Result<Found> look(const Folder& folder, Disk& disk);
+
 // The group before the first one that is there; 0 with all of them.
 Result<std::uint64_t> begins_after(const Folder& folder, Disk& disk);
 

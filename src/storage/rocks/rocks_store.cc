@@ -9,6 +9,7 @@
 #include <rocksdb/write_batch.h>
 
 #include <mutex>
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -328,6 +329,13 @@ StoreStats RocksStore::stats() const {
     of_table.name = table_name(table);
     if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kEstimateNumKeys, &number))
       of_table.rows = number;
+    // What RocksDB estimates from statistics that it only gathers while it runs.
+    rocksdb::TablePropertiesCollection files;
+    if (impl_->options.read_only && db.GetPropertiesOfAllTables(impl_->family(table), &files).ok()) {
+      std::uint64_t entries = 0, erased = 0;
+      for (const auto& [name, file] : files) entries += file->num_entries, erased += file->num_deletions;
+      of_table.rows = entries - std::min(entries, 2 * erased);
+    }
     if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kLiveSstFilesSize, &number))
       of_table.bytes = number;
     if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kEstimateTableReadersMem, &number)) {

@@ -1,0 +1,384 @@
+#include "app/backup/backup.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <openssl/evp.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <future>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "app/backup/sums.h"
+#include "app/version.h"
+#include "disk/disk.h"
+#include "log/local/local_log.h"
+#include "log/local/recovery.h"
+#include "services/partition.h"
+#include "storage/rocks/rocks_store.h"
+
+namespace codeq::app {
+namespace {
+
+namespace fs = std::filesystem;
+using disk::Disk;
+using disk::File;
+using disk::system_error;
+
+constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+constexpr std::uint64_t kTellEveryBytes = std::uint64_t{16} << 20;
+
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new()) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
+  void add(const char* bytes, std::size_t size) { EVP_DigestUpdate(context_.get(), bytes, size); }
+  std::string hex() {
+    std::array<unsigned char, 32> digest{};
+    EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr);
+    std::string text;
+    for (const auto byte : digest) text += fmt::format("{:02x}", byte);
+    return text;
+  }
+
+ private:
+  struct Free {
+    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+  };
+  std::unique_ptr<EVP_MD_CTX, Free> context_;
+};
+
+struct Piece {  // one file of a copy
+  std::string from, to;  // equal: it is in place, and only read and synced
+  std::string name;      // in the list
+  std::uint64_t bytes = 0, bytes_to_copy = 0;
+};
+
+class Copier {
+ public:
+  Copier(const std::stop_token& stop, const OnBackupProgress& progress) : stop_(stop), progress_(progress) {}
+
+  void expect(std::uint64_t bytes) { at_.bytes_total += bytes; }
+  // Returns its checksum.
+  Result<std::string> copy(const Piece& piece) {
+    const bool in_place = piece.from == piece.to;
+    const File from(disk_, disk_.open(piece.from, O_RDONLY | O_NOFOLLOW, 0));
+    if (!from) return system_error(errno, "cannot open " + piece.from);
+    File to;
+    if (!in_place) {
+      to = File(disk_, disk_.open(piece.to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+      if (!to) return system_error(errno, "cannot create " + piece.to);
+    }
+    Sha256 sum;
+    for (std::uint64_t at = 0; at < piece.bytes;) {
+      if (stop_.stop_requested()) return fail(Code::kUnavailable, "the broker is stopping");
+      const auto have = at < piece.bytes_to_copy ? std::min<std::uint64_t>(kPieceBytes, piece.bytes_to_copy - at) : 0;
+      const auto size = have != 0 ? have : std::min<std::uint64_t>(kPieceBytes, piece.bytes - at);
+      if (have == 0)
+        std::memset(buffer_.data(), 0, size);
+      else
+        CODEQ_TRY_VOID(read(from, piece.from, at, size));
+      sum.add(buffer_.data(), size);
+      if (!in_place)
+        if (const int failed = disk::write_all(disk_, to.fd(), std::string_view(buffer_.data(), size), at); failed != 0)
+          return system_error(failed, "cannot write " + piece.to);
+      at += size;
+      tell(size);
+    }
+    if (const int failed = disk::sync_all(disk_, in_place ? from.fd() : to.fd()); failed != 0)
+      return system_error(failed, "cannot sync " + piece.to);
+    return sum.hex();
+  }
+  Result<std::string> sum_of(const std::string& path, std::uint64_t bytes) {
+    const File from(disk_, disk_.open(path, O_RDONLY | O_NOFOLLOW, 0));
+    if (!from) return system_error(errno, "cannot open " + path);
+    Sha256 sum;
+    for (std::uint64_t at = 0; at < bytes;) {
+      const auto size = std::min<std::uint64_t>(kPieceBytes, bytes - at);
+      CODEQ_TRY_VOID(read(from, path, at, size));
+      sum.add(buffer_.data(), size);
+      at += size;
+      tell(size);
+    }
+    return sum.hex();
+  }
+  [[nodiscard]] std::uint64_t bytes() const { return at_.bytes_done; }
+
+ private:
+  Result<void> read(const File& file, const std::string& path, std::uint64_t at, std::size_t size) {
+    for (std::size_t got = 0; got < size;) {
+      const auto now = disk_.read_at(file.fd(), buffer_.data() + got, size - got, at + got);
+      if (now < 0 && errno == EINTR) continue;
+      if (now < 0) return system_error(errno, "cannot read " + path);
+      if (now == 0) return fail(Code::kIo, path + " became shorter while it was read");
+      got += static_cast<std::size_t>(now);
+    }
+    return {};
+  }
+  void tell(std::uint64_t bytes) {
+    at_.bytes_done += bytes;
+    if (progress_ && (at_.bytes_done - told_ >= kTellEveryBytes || at_.bytes_done == at_.bytes_total)) {
+      told_ = at_.bytes_done;
+      progress_(at_);
+    }
+  }
+
+  Disk& disk_ = Disk::real();
+  const std::stop_token& stop_;
+  const OnBackupProgress& progress_;
+  BackupProgress at_;
+  std::uint64_t told_ = 0;
+  std::vector<char> buffer_ = std::vector<char>(kPieceBytes);
+};
+
+Result<std::uint64_t> size_of(const std::string& path) {
+  struct stat status{};
+  if (Disk::real().status(path, status) != 0) return system_error(errno, "cannot read " + path);
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+Result<std::vector<std::string>> names_in(const std::string& path) {
+  std::vector<std::string> names;
+  if (Disk::real().list(path, names) != 0) return system_error(errno, "cannot list " + path);
+  return names;
+}
+
+Result<void> make_folder(const std::string& path) {
+  if (Disk::real().make_folder(path, 0700) == 0) return {};
+  if (errno == EEXIST) return fail(Code::kInvalidArgument, path + " is in the way");
+  return system_error(errno, "cannot make " + path);
+}
+
+Result<void> sync_folder(const std::string& path) {
+  if (const int failed = disk::sync_folder(Disk::real(), path); failed != 0) return system_error(failed, "cannot sync " + path);
+  return {};
+}
+
+std::string above(const std::string& path) { return fs::path(path).parent_path().string(); }
+
+// Begins `to` under another name.
+Result<std::string> begin_folder(const std::string& to) {
+  std::error_code error;
+  if (!fs::path(to).is_absolute() || fs::path(to).filename().empty())
+    return fail(Code::kInvalidArgument, "not the absolute path of a folder: " + to);
+  if (fs::exists(fs::symlink_status(to, error))) return fail(Code::kInvalidArgument, to + " is in the way");
+  const auto partial = to + ".partial";
+  if (fs::exists(fs::symlink_status(partial, error)))
+    return fail(Code::kInvalidArgument, partial + " is in the way: left by a run that did not end, remove it");
+  CODEQ_TRY_VOID(make_folder(partial));
+  return partial;
+}
+
+// Removes what was begun, unless it became whole.
+class Unfinished {
+ public:
+  explicit Unfinished(std::string path) : path_(std::move(path)) {}
+  ~Unfinished() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  Unfinished(const Unfinished&) = delete;
+  Unfinished& operator=(const Unfinished&) = delete;
+  Result<void> becomes(const std::string& to) {
+    for (const auto& folder : {path_ + "/log", path_ + "/store", path_}) CODEQ_TRY_VOID(sync_folder(folder));
+    if (Disk::real().rename(path_, to) != 0) return system_error(errno, fmt::format("cannot rename {} to {}", path_, to));
+    path_.clear();
+    return sync_folder(above(to));
+  }
+
+ private:
+  std::string path_;
+};
+
+Result<std::string> write_file(const std::string& path, std::string_view text) {
+  Disk& disk = Disk::real();
+  const File file(disk, disk.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  if (!file) return system_error(errno, "cannot create " + path);
+  int failed = disk::write_all(disk, file.fd(), text, 0);
+  if (failed == 0) failed = disk::sync_all(disk, file.fd());
+  if (failed != 0) return system_error(failed, "cannot write " + path);
+  Sha256 sum;
+  sum.add(text.data(), text.size());
+  return sum.hex();
+}
+
+Result<BackupReport> write_backup(const std::string& partial, const std::string& to, Unfinished& unfinished,
+                                  const std::vector<Piece>& pieces, BackupReport report, Copier& copier) {
+  for (const auto& piece : pieces) copier.expect(piece.bytes);
+  std::vector<Sum> sums;
+  for (const auto& piece : pieces) {
+    CODEQ_TRY(auto sum, copier.copy(piece));
+    sums.push_back({std::move(sum), piece.name});
+  }
+  std::array<char, 32> now{};
+  const std::time_t seconds = std::time(nullptr);
+  std::tm utc{};
+  std::strftime(now.data(), now.size(), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
+  const auto about = fmt::format(
+      "{{\"format\":1,\"codeq\":\"{}\",\"createdAt\":\"{}\",\"records\":{},\"lastGroup\":{},\"files\":{},\"bytes\":{}}}\n",
+      kVersion, now.data(), report.records, report.last_group, pieces.size(), copier.bytes());
+  CODEQ_TRY(auto about_sum, write_file(partial + "/backup.json", about));
+  sums.push_back({std::move(about_sum), "backup.json"});
+  CODEQ_TRY_VOID(write_file(partial + "/SHA256SUMS", format_sums(sums)));
+  CODEQ_TRY_VOID(unfinished.becomes(to));
+  report.path = to;
+  report.files = sums.size();
+  report.bytes = copier.bytes();
+  return report;
+}
+
+// The files of a store's folder, in place in `folder`, or copied there from `from`.
+Result<void> add_store(const std::string& from, const std::string& folder, std::vector<Piece>& pieces) {
+  CODEQ_TRY(const auto names, names_in(from));
+  for (const auto& name : names) {
+    if (name == "LOCK" || name == "lock" || name.starts_with("LOG")) continue;  // of a process, not of the store
+    CODEQ_TRY(const auto bytes, size_of(from + "/" + name));
+    pieces.push_back(
+        {.from = from + "/" + name, .to = folder + "/" + name, .name = "store/" + name, .bytes = bytes, .bytes_to_copy = bytes});
+  }
+  return {};
+}
+
+// The list, checked against what is there.
+Result<std::vector<Piece>> read_backup(const std::string& from, std::vector<Sum>& sums) {
+  const auto list = from + "/SHA256SUMS";
+  auto size = size_of(list);
+  if (!size) return fail(Code::kInvalidArgument, from + " is no backup of ours: it has no SHA256SUMS");
+  if (*size > kSumsBytesMax) return fail(Code::kCorrupt, list + " is too long to be one of ours");
+  std::string text(*size, '\0');
+  Disk& disk = Disk::real();
+  const File file(disk, disk.open(list, O_RDONLY | O_NOFOLLOW, 0));
+  if (!file) return system_error(errno, "cannot open " + list);
+  if (const int failed = disk::read_all(disk, file.fd(), text.data(), text.size()); failed != 0)
+    return system_error(failed, "cannot read " + list);
+  auto parsed = parse_sums(text);
+  if (!parsed) return fail(Code::kCorrupt, list + ": " + parsed.error().message);
+  sums = *std::move(parsed);
+  std::vector<Piece> pieces;
+  std::set<std::string> listed;
+  for (const auto& sum : sums) {
+    listed.insert(sum.path);
+    auto bytes = size_of(from + "/" + sum.path);
+    if (!bytes) return fail(Code::kCorrupt, fmt::format("{}/{} is missing", from, sum.path));
+    pieces.push_back({.from = from + "/" + sum.path, .to = {}, .name = sum.path, .bytes = *bytes, .bytes_to_copy = *bytes});
+  }
+  for (const char* folder : {"log", "store"}) {
+    CODEQ_TRY(const auto names, names_in(from + "/" + folder));
+    for (const auto& name : names)
+      if (!listed.contains(std::string(folder) + "/" + name))
+        return fail(Code::kCorrupt, fmt::format("{}/{}/{} is not in the list of files", from, folder, name));
+  }
+  return pieces;
+}
+
+std::unexpected<Error> differs(const Piece& piece) {
+  return fail(Code::kCorrupt, piece.from + " is damaged: its SHA-256 is not the one in the list of files");
+}
+
+}  // namespace
+
+Result<BackupReport> back_up_running(log::LocalLog& log, storage::rocks::RocksStore& store, services::Partition& partition,
+                                     const std::string& to, const std::stop_token& stop, const OnBackupProgress& progress) {
+  CODEQ_TRY(const auto partial, begin_folder(to));
+  Unfinished unfinished(partial);
+  CODEQ_TRY_VOID(make_folder(partial + "/log"));
+  const log::LocalLog::Hold hold(log);  // before the store's copy: its groups must still be there afterwards
+  auto done = std::make_shared<std::promise<Result<storage::Position>>>();
+  auto copied = done->get_future();
+  partition.on_image_thread([done, &store, path = partial + "/store"] { done->set_value(store.checkpoint(path)); });
+  done.reset();
+  Result<storage::Position> position;
+  try {
+    position = copied.get();
+  } catch (const std::future_error&) {  // the thread has ended
+    return fail(Code::kUnavailable, "the broker is stopping");
+  }
+  if (!position) return std::unexpected(position.error());
+  const auto list = log.files_to_copy(position->group);
+  std::vector<Piece> pieces;
+  for (const auto& file : list.files)
+    pieces.push_back({.from = log.folder().string() + "/" + file.name,
+                      .to = partial + "/log/" + file.name,
+                      .name = "log/" + file.name,
+                      .bytes = file.bytes,
+                      .bytes_to_copy = file.bytes_to_copy});
+  CODEQ_TRY_VOID(add_store(partial + "/store", partial + "/store", pieces));
+  Copier copier(stop, progress);
+  return write_backup(partial, to, unfinished, pieces, {.records = position->records, .last_group = list.last_group}, copier);
+}
+
+Result<BackupReport> back_up_stopped(const std::string& data, const std::string& to, const OnBackupProgress& progress) {
+  CODEQ_TRY(const auto folder, log::local::Folder::look(data + "/log", Disk::real()));  // holds its lock
+  CODEQ_TRY(const auto found, log::local::look(*folder, Disk::real()));
+  storage::rocks::Options options;
+  options.folder = data + "/store";
+  options.any_id = options.read_only = true;
+  options.write_buffer_bytes = options.cache_bytes = 1U << 20;
+  CODEQ_TRY(const auto store, storage::rocks::RocksStore::open(std::move(options)));
+  CODEQ_TRY(const auto partial, begin_folder(to));
+  Unfinished unfinished(partial);
+  CODEQ_TRY_VOID(make_folder(partial + "/log"));
+  CODEQ_TRY_VOID(make_folder(partial + "/store"));
+  std::vector<Piece> pieces;
+  CODEQ_TRY(const auto names, names_in(data + "/log"));
+  for (const auto& name : names) {
+    if (name != log::local::Folder::kFormatName && !name.starts_with("segment-")) continue;
+    CODEQ_TRY(const auto bytes, size_of(data + "/log/" + name));
+    pieces.push_back({.from = data + "/log/" + name,
+                      .to = partial + "/log/" + name,
+                      .name = "log/" + name,
+                      .bytes = bytes,
+                      .bytes_to_copy = bytes});
+  }
+  CODEQ_TRY_VOID(add_store(data + "/store", partial + "/store", pieces));
+  const std::stop_token never;
+  Copier copier(never, progress);
+  return write_backup(partial, to, unfinished, pieces,
+                      {.records = store->position().records, .last_group = found.last_group}, copier);
+}
+
+Result<BackupReport> verify_backup(const std::string& from, const OnBackupProgress& progress) {
+  std::vector<Sum> sums;
+  CODEQ_TRY(const auto pieces, read_backup(from, sums));
+  const std::stop_token never;
+  Copier copier(never, progress);
+  for (const auto& piece : pieces) copier.expect(piece.bytes);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    CODEQ_TRY(const auto sum, copier.sum_of(pieces[i].from, pieces[i].bytes));
+    if (sum != sums[i].sha256) return differs(pieces[i]);
+  }
+  return BackupReport{.path = from, .files = pieces.size(), .bytes = copier.bytes()};
+}
+
+Result<BackupReport> restore(const std::string& from, const std::string& data, const OnBackupProgress& progress) {
+  std::vector<Sum> sums;
+  CODEQ_TRY(auto pieces, read_backup(from, sums));
+  std::error_code error;
+  if (fs::is_directory(fs::symlink_status(data, error)) && fs::is_empty(data, error) && !error) fs::remove(data, error);
+  CODEQ_TRY(const auto partial, begin_folder(data));
+  Unfinished unfinished(partial);
+  CODEQ_TRY_VOID(make_folder(partial + "/log"));
+  CODEQ_TRY_VOID(make_folder(partial + "/store"));
+  const std::stop_token never;
+  Copier copier(never, progress);
+  for (const auto& piece : pieces) copier.expect(piece.bytes);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    auto& piece = pieces[i];
+    if (piece.name == "backup.json") {
+      CODEQ_TRY(const auto sum, copier.sum_of(piece.from, piece.bytes));
+      if (sum != sums[i].sha256) return differs(piece);
+      continue;
+    }
+    piece.to = partial + "/" + piece.name;
+    CODEQ_TRY(const auto sum, copier.copy(piece));
+    if (sum != sums[i].sha256) return differs(piece);
+  }
+  CODEQ_TRY_VOID(unfinished.becomes(data));
+  return BackupReport{.path = data, .files = pieces.size(), .bytes = copier.bytes()};
+}
+
+}  // namespace codeq::app
