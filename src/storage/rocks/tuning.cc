@@ -55,8 +55,6 @@ rocksdb::DBOptions tune_store(const Options& options, const std::shared_ptr<rock
   db.max_file_opening_threads = 2;
   // Files beside the tables stay few and small.
   db.max_manifest_file_size = 4 * kMiB;
-  db.max_log_file_size = kMiB;
-  db.keep_log_file_num = 3;
   db.stats_dump_period_sec = 0;
   db.stats_persist_period_sec = 0;
   // Big writes go out steadily instead of in one burst at the sync.
