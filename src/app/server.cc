@@ -326,6 +326,7 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
     spdlog::warn("httpConnectionsMax is {} here: the limit of open files (ulimit -n) leaves no room for more",
                  options.connections_max);
   options.parked_polls_max = static_cast<std::size_t>(config.http_parked_polls_max);
+  options.in_flight_bytes_max = static_cast<std::size_t>(config.http_in_flight_bytes_max);
   options.header_timeout = seconds(config.http_header_timeout_seconds);
   options.body_timeout = seconds(config.http_body_timeout_seconds);
   options.idle_timeout = seconds(config.http_idle_timeout_seconds);

@@ -2,7 +2,9 @@
 
 import json
 import secrets
+import socket
 import threading
+import time
 
 import pytest
 
@@ -134,3 +136,31 @@ def test_a_data_folder_moves_with_its_tasks(new_world, tmp_path):
     world.broker.start()
     assert Api(world.broker, world.tokens.acme_worker).claim("X")["id"] == task["id"]
     assert exchange(world.broker.port, "GET", "/readyz").status == 200
+
+
+def test_bodies_that_never_end_stop_creates_long_before_a_leases_owner(new_world):
+    world = new_world(backend=False, HTTP_IN_FLIGHT_BYTES_MAX=4 << 20, HTTP_BODY_TIMEOUT_SECONDS=60)
+    mine = world.producer.create("X", 1)["id"]
+    assert world.worker.claim("X")["id"] == mine
+    head = (f"POST {BASE}/tasks HTTP/1.1\r\nHost: broker\r\nAuthorization: Bearer {world.tokens.acme_producer}\r\n"
+            "Content-Length: 1000000\r\n\r\n").encode()
+    slow = []
+    try:
+        for _ in range(40):
+            one = socket.create_connection(("127.0.0.1", world.broker.port), timeout=20)
+            one.settimeout(20)
+            one.sendall(head + b"{" + b" " * 200_000)
+            slow.append(one)
+        deadline = time.monotonic() + 20
+        while (answer := world.producer.call("POST", "/tasks", {"command": "X", "payload": 1})).status != 503:
+            assert time.monotonic() < deadline, "40 unfinished bodies of 200 kB do not fit into 4 MiB"
+        assert answer.json["code"] == "overloaded" and answer.header("Retry-After") == "1"
+        assert world.broker.get("/readyz").status == 200
+        world.worker.heartbeat(mine)
+        world.worker.complete(mine)
+    finally:
+        for one in slow:
+            one.close()
+    deadline = time.monotonic() + 20
+    while world.producer.call("POST", "/tasks", {"command": "X", "payload": 1}).status != 202:
+        assert time.monotonic() < deadline, "there is room again"

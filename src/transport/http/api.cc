@@ -142,7 +142,7 @@ void Api::close_span(Exchange& exchange) {
 
 // ------------------------------------------------------------------------------------------------ in
 
-void Api::start(const Shared& exchange, const Request& request, std::int64_t head_read_ns) {
+void Api::start(const Shared& exchange, const Request& request, std::int64_t head_read_ns, bool overloaded) {
   exchange->keep_alive = request.keep_alive;
   exchange->http11 = request.http11;
   exchange->head_only = request.method == Method::kHead;
@@ -174,7 +174,10 @@ void Api::start(const Shared& exchange, const Request& request, std::int64_t hea
       return;
     }
   }
-  route(exchange, request, found.query, std::move(incoming), principal);
+  if (overloaded)
+    respond_error(*exchange, {Code::kOverloaded, "overloaded, try again"});
+  else
+    route(exchange, request, found.query, std::move(incoming), principal);
   if (exchange->ready) close_span(*exchange);
 }
 

@@ -27,7 +27,8 @@ class Api {
   Api(const HttpOptions& options, HttpDeps deps);
 
   // `head_read_ns`: steady time at which the request's head was complete.
-  void start(const Shared& exchange, const Request& request, std::int64_t head_read_ns);
+  // `overloaded`: to be refused, once it is known who asks.
+  void start(const Shared& exchange, const Request& request, std::int64_t head_read_ns, bool overloaded = false);
   void finish(const Shared& exchange);
 
   // The client of `exchange` has gone while the broker works on it.

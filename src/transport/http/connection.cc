@@ -20,6 +20,12 @@ constexpr std::size_t kOutputKept = 256U << 10U;      // a larger buffer is give
 
 std::int64_t ns(std::chrono::milliseconds ms) { return std::chrono::nanoseconds(ms).count(); }
 
+// Assigning an empty string keeps the buffer.
+void free_bytes(std::string& bytes) {
+  bytes.clear();
+  bytes.shrink_to_fit();
+}
+
 std::string_view content_type(ContentKind kind) {
   switch (kind) {
     case ContentKind::kNone: return "";
@@ -51,7 +57,21 @@ Connection::Connection(Loop& loop, asio::ip::tcp::socket socket)
       socket_(std::move(socket)),
       reader_({.header_bytes_max = loop.options.header_bytes_max, .body_bytes_max = loop.options.body_bytes_max}) {}
 
-Connection::~Connection() = default;
+Connection::~Connection() { loop_.in_flight.change(-static_cast<std::ptrdiff_t>(accounted_)); }
+
+void Connection::account() {
+  const auto in = in_.capacity() > kReadBytesMin ? in_.capacity() - kReadBytesMin : 0;  // every connection has that
+  const auto now = in + reader_.request().body.capacity() + ready_bytes_ + out_.capacity();
+  if (now == accounted_) return;
+  loop_.in_flight.change(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(accounted_));
+  accounted_ = now;
+}
+
+bool Connection::refuses_request() {
+  if (!loop_.in_flight.crowded()) return false;
+  const auto found = match(reader_.request().method, reader_.request().target);
+  return found.kind == Match::Kind::kRoute && loop_.in_flight.refuses(found.route);
+}
 
 std::int64_t Connection::now_ns() const { return loop_.api.clock().steady_ns(); }
 
@@ -70,7 +90,7 @@ bool Connection::paused() const {
 void Connection::make_room() {
   if (in_start_ == in_end_) {
     in_start_ = in_end_ = 0;
-    if (in_.size() > kReadBytesLarge) in_.clear(), in_.shrink_to_fit();
+    if (in_.size() > kReadBytesLarge || (in_.size() > kReadBytesMin && loop_.in_flight.tight())) in_.clear(), in_.shrink_to_fit();
   }
   const auto want = reader_.state() == RequestReader::State::kBody ? kReadBytesLarge : kReadBytesMin;
   if (in_.size() - in_end_ >= want / 2) return;
@@ -127,6 +147,8 @@ void Connection::process() {
       continue;
     }
     if (state == RequestReader::State::kBody) {
+      account();
+      if (refuses_request()) return refuse({Code::kOverloaded, "overloaded, try again"});
       if (reader_.request().body.size() >= body_bytes_then_ + kProgressBytes) {
         body_bytes_then_ = reader_.request().body.size();
         body_since_ns_ = now_ns();
@@ -150,11 +172,13 @@ void Connection::take_request() {
   exchange->connection = this;
   order_.push_back(exchange);
   if (draining_) reader_.request().keep_alive = false;
-  loop_.api.start(exchange, reader_.request(), head_read_ns_);
+  account();
+  loop_.api.start(exchange, reader_.request(), head_read_ns_, refuses_request());
   if (!exchange->keep_alive) no_more_requests_ = true;
   if (exchange->ready) became_ready(*exchange);
   if (closed_) return;
   reader_.next();
+  if (loop_.in_flight.tight()) reader_.request().body.shrink_to_fit();
   continue_sent_ = false;
   served_one_ = true;
   if (in_start_ < in_end_) waiting_since_ns_ = now_ns();
@@ -170,6 +194,8 @@ void Connection::refuse(const Error& error) {
   became_ready(*exchange);
   order_.push_back(std::move(exchange));
   no_more_requests_ = true;
+  free_bytes(reader_.request().body);  // nobody will look at it
+  account();
 }
 
 // A single answer may be as large as it has to be, but no further one is held for a client that does not read.
@@ -183,6 +209,7 @@ void Connection::answered(const Shared& exchange) {
   loop_.api.finish(exchange);
   if (!exchange->ready) return;
   became_ready(*exchange);
+  account();
   if (!closed_) loop_.mark_dirty(*this);
 }
 
@@ -250,6 +277,7 @@ void Connection::flush() {
   if (closed_) return;
   if (input_ended_ && order_.empty()) return close();
   read();
+  account();
 }
 
 // Everything that was ready has been handed to the kernel.
@@ -259,7 +287,7 @@ void Connection::finish_writing() {
     out_base_ += out_.size();
     out_.clear();
     out_start_ = 0;
-    if (out_.capacity() > kOutputKept) out_.shrink_to_fit();
+    if (out_.capacity() > kOutputKept || loop_.in_flight.tight()) out_.shrink_to_fit();
     claimed_.clear();
     if (order_.empty() && reader_.state() == RequestReader::State::kIdle) waiting_since_ns_ = now_ns();
   }
@@ -298,6 +326,8 @@ void Connection::linger() {
   lingering_ = true;
   linger_since_ns_ = now_ns();
   in_start_ = in_end_ = 0;
+  free_bytes(in_);
+  account();
   read();
 }
 

@@ -41,6 +41,25 @@ class ConnectionCount {
   std::size_t count_ = 0;  // under mutex_
 };
 
+// What all connections hold in memory, bodies, answers and kept buffers. Creates are refused past 70 % of the bound, claims
+// and reads past 85 %, the calls of a lease's owner and replies past all of it.
+class InFlight {
+ public:
+  explicit InFlight(std::size_t max) : max_(max) {}
+  void change(std::ptrdiff_t bytes) { now_.fetch_add(bytes, std::memory_order_relaxed); }
+  // Whether a request with this route may come in; `route` null: not known yet, or none.
+  [[nodiscard]] bool refuses(const Route* route) const;
+  [[nodiscard]] bool tight() const { return percent(50); }  // buffers should not be kept
+  [[nodiscard]] bool crowded() const { return percent(70); }
+
+ private:
+  [[nodiscard]] bool percent(std::size_t share) const {
+    return now_.load(std::memory_order_relaxed) > static_cast<std::ptrdiff_t>(max_ / 100 * share);
+  }
+  const std::size_t max_;
+  std::atomic<std::ptrdiff_t> now_{0};
+};
+
 class Loop;
 
 class Connection : public std::enable_shared_from_this<Connection> {  // shared with its handlers in flight
@@ -70,6 +89,8 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void collect();  // moves ready answers from the front of the order to the output
   void append_response(Exchange& exchange);
   void became_ready(const Exchange& exchange);
+  [[nodiscard]] bool refuses_request();  // the one whose head has been read
+  void account();  // tells what is held here to the loop's InFlight
   void wait_to_write();
   void finish_writing();
   void linger();
@@ -100,6 +121,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   bool write_blocked_ = false;  // the kernel took no more, and some of `out_` is still here
   bool lingering_ = false, draining_ = false, continue_sent_ = false, served_one_ = false;
 
+  std::size_t accounted_ = 0;
   std::int64_t head_read_ns_ = 0;
   std::int64_t waiting_since_ns_ = 0;  // connected, or the last answer went out, or the first byte of a request came
   std::int64_t body_since_ns_ = 0;
@@ -111,7 +133,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
 
 class Loop {
  public:
-  Loop(const HttpOptions& options, Api& api, ConnectionCount& count);
+  Loop(const HttpOptions& options, Api& api, ConnectionCount& count, InFlight& in_flight);
   ~Loop();  // after `stop`
   void run();  // the body of the io thread
   void stop();  // any thread: cuts every connection, ends `run`
@@ -124,6 +146,7 @@ class Loop {
   const HttpOptions& options;
   Api& api;
   ConnectionCount& count;
+  InFlight& in_flight;
   std::shared_ptr<Inbox> inbox;  // shared with answers that may outlive us
 
  private:

@@ -36,10 +36,31 @@ bool ConnectionCount::wait_for_none(std::chrono::milliseconds deadline) {
   return none_.wait_for(lock, deadline, [this] { return count_ == 0; });
 }
 
-Loop::Loop(const HttpOptions& opts, Api& the_api, ConnectionCount& the_count)
+bool InFlight::refuses(const Route* route) const {
+  if (!crowded()) return false;
+  if (route == nullptr) return true;
+  switch (route->id) {
+    case RouteId::kHeartbeat:
+    case RouteId::kAbandon:
+    case RouteId::kNack:
+    case RouteId::kSubmit:
+    case RouteId::kSubmitBatch: return percent(100);
+    case RouteId::kCreate:
+    case RouteId::kCreateBatch: return true;
+    case RouteId::kLivez:
+    case RouteId::kReadyz:
+    case RouteId::kHealthz:
+    case RouteId::kVersion:
+    case RouteId::kMetrics: return false;  // small, and what tells somebody about it
+    default: return percent(85);
+  }
+}
+
+Loop::Loop(const HttpOptions& opts, Api& the_api, ConnectionCount& the_count, InFlight& the_in_flight)
     : options(opts),
       api(the_api),
       count(the_count),
+      in_flight(the_in_flight),
       inbox(
           std::make_shared<Inbox>([this] { asio::post(context, [this] { deliver(); }); },
                                   [&broker = the_api.broker()](Exchange& exchange) { give_back(broker, exchange); })) {}

@@ -52,9 +52,10 @@ bool listen_on(tcp::acceptor& acceptor, const tcp::endpoint& endpoint, const Htt
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(HttpOptions the_options, HttpDeps deps) : options(std::move(the_options)), api(options, std::move(deps)) {
+  Impl(HttpOptions the_options, HttpDeps deps)
+      : options(std::move(the_options)), in_flight(options.in_flight_bytes_max), api(options, std::move(deps)) {
     for (unsigned i = 0; i < std::max(1U, options.io_threads); ++i)
-      loops.push_back(std::make_unique<http::Loop>(options, api, count));
+      loops.push_back(std::make_unique<http::Loop>(options, api, count, in_flight));
     acceptor.emplace(loops.front()->context);
     pause.emplace(loops.front()->context);
   }
@@ -107,6 +108,7 @@ struct HttpServer::Impl {
 
   HttpOptions options;
   http::ConnectionCount count;
+  http::InFlight in_flight;
   http::Api api;
   std::vector<std::unique_ptr<http::Loop>> loops;
   std::optional<tcp::acceptor> acceptor;        // on the first loop, like `pause`

@@ -37,6 +37,7 @@ struct HttpOptions {
   std::size_t connections_max = 10'000;  // 503 beyond, and closed
   std::size_t parked_polls_max = 10'000;  // 503 beyond
   std::size_t pipelined_max = 64;  // requests of one connection under way; beyond, reading waits
+  std::size_t in_flight_bytes_max = std::size_t{128} << 20U;  // bodies and answers of all connections; 503 beyond
   std::size_t output_bytes_max =
       8U << 20U;  // encoded and unsent answers of one connection; half of it and one answer at most
   std::chrono::milliseconds header_timeout{5'000};  // from the first byte, or from connecting
