@@ -166,7 +166,7 @@ struct Server::Parts {
   std::expected<void, StartFailure> open_tracer(const GetEnv& getenv, bool local_view);
   std::expected<void, StartFailure> open_partition(bool zoned);
   std::expected<void, StartFailure> open_http(bool zoned);
-  std::expected<void, StartFailure> open_control();
+  void open_control();
   void control_line(std::string_view line, const Control::Send& send, const std::stop_token& stop);
   void exposition(services::Done<std::string> done);
 };
@@ -223,9 +223,9 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   std::memcpy(store_options.id.data(), log->id().data(), store_options.id.size());
   store_options.write_buffer_bytes = static_cast<std::uint64_t>(config.store_write_buffer_bytes);
   store_options.cache_bytes = static_cast<std::uint64_t>(config.store_cache_bytes);
-  store_options.can_replay_after = [this](const storage::Position& position) {
-    const auto before = log->begins_after();
-    return before && *before <= position.group;
+  store_options.can_replay_after = [this](const storage::Position& position) -> Result<bool> {
+    CODEQ_TRY(const auto before, log->begins_after());
+    return before <= position.group;
   };
   store_options.on_durable = [this](storage::Position position) { log->release(position.group); };
   store_options.on_error = disk_failed;
@@ -354,32 +354,46 @@ std::expected<void, StartFailure> Server::Parts::open(const GetEnv& getenv, bool
   const bool zoned = use_timezone(config.timezone);
   if (auto done = open_tracer(getenv, local_view); !done) return done;
   if (auto done = open_partition(zoned); !done) return done;
-  if (auto done = open_control(); !done) return done;
+  open_control();
   return open_http(zoned);
 }
 
-std::expected<void, StartFailure> Server::Parts::open_control() {
+// Serving does not need it: some file systems have no sockets.
+void Server::Parts::open_control() {
+  clear_backup_staging(config.data_path);
   auto started = Control::start(config.data_path, [this](std::string_view line, const auto& send, const auto& stop) {
     control_line(line, send, stop);
   });
-  if (!started) return failure(exit_status_of(started.error().code), "init app: " + started.error().message);
-  control = std::move(*started);
-  return {};
+  if (started)
+    control = std::move(*started);
+  else
+    spdlog::warn("`codeq backup` will not work while this broker runs: {}", started.error().message);
 }
 
 void Server::Parts::control_line(std::string_view line, const Control::Send& send, const std::stop_token& stop) {
   constexpr std::string_view kBackup = "backup ";
-  if (!line.starts_with(kBackup)) return send(fmt::format("error {} this broker knows no such command", kExitUsage));
+  if (!line.starts_with(kBackup)) {
+    send(fmt::format("error {} this broker knows no such command", kExitUsage));
+    return;
+  }
   const std::string to(line.substr(kBackup.size()));
   spdlog::info("backup to {} begins", to);
   const auto began = clock.steady_ns();
-  const auto made = back_up_running(*log, *store, *partition, to, stop, [&](const BackupProgress& at) {
-    send(fmt::format("progress {} {}", at.bytes_done, at.bytes_total));
-  });
+  bool gone = false;
+  const auto made = back_up_running({.log = *log,
+                                     .store = *store,
+                                     .partition = *partition,
+                                     .data = config.data_path,
+                                     .reserve_bytes = static_cast<std::uint64_t>(config.disk_reserve_bytes)},
+                                    to, [&] { return gone || stop.stop_requested(); },
+                                    [&](const BackupProgress& at) {
+                                      gone = !send(fmt::format("progress {} {}", at.bytes_done, at.bytes_total));
+                                    });
   if (!made) {
     spdlog::warn("backup to {} failed: {}", to, made.error().message);
     const int status = made.error().code == Code::kInvalidArgument ? kExitConfig : exit_status_of(made.error().code);
-    return send(fmt::format("error {} {}", status, made.error().message));
+    send(fmt::format("error {} {}", status, made.error().message));
+    return;
   }
   spdlog::info("backup to {} is whole: {} files, {} bytes, up to group {} of the log, {} ms", to, made->files, made->bytes,
                made->last_group, (clock.steady_ns() - began) / kNanosPerMilli);
@@ -394,7 +408,7 @@ Result<void> check_data_folder(const std::string& path) {
   for (const auto& entry : std::filesystem::directory_iterator(path, error)) {
     const auto name = entry.path().filename().string();
     if (name == "log" || name == "store" || name == "store.new" || name == "dev-tokens" || name == "artifacts" ||
-        name == "control.sock")
+        name == "control.sock" || name == "backup.staging")
       continue;
     return fail(Code::kInvalidArgument,
                 path + " holds " + name +
@@ -422,8 +436,8 @@ std::uint16_t Server::port() const { return parts_->http->port(); }
 void Server::stop() {
   auto& p = *parts_;
   if (std::exchange(p.stopped, true)) return;
-  p.control.reset();
   if (p.http) p.http->stop_accepting();
+  p.control.reset();
   if (p.partition) p.partition->begin_drain();
   const auto began = p.clock.steady_ns();
   if (p.http) p.http->drain(seconds(10));

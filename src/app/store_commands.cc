@@ -2,17 +2,16 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
 
 #include "app/backup/backup.h"
 #include "app/backup/control.h"
+#include "app/backup/look.h"
 #include "app/commands.h"
 #include "app/exit_codes.h"
-#include "log/local/folder.h"
-#include "log/local/recovery.h"
 #include "storage/check.h"
 #include "storage/rocks/rocks_store.h"
 
@@ -79,35 +78,6 @@ std::string absolute(const std::string& path) {
   return text;
 }
 
-struct Opened {
-  std::unique_ptr<log::local::Folder> folder;
-  log::local::Found found;
-  std::unique_ptr<storage::rocks::RocksStore> store;
-};
-
-// Both parts of a data folder that no process uses, and that they belong together.
-Result<Opened> look(const std::string& data) {
-  Opened opened;
-  CODEQ_TRY(opened.folder, log::local::Folder::look(data + "/log", disk::Disk::real()));
-  CODEQ_TRY(opened.found, log::local::look(*opened.folder, disk::Disk::real()));
-  storage::rocks::Options options;
-  options.folder = data + "/store";
-  std::copy(opened.folder->id().begin(), opened.folder->id().end(), options.id.begin());
-  options.read_only = true;
-  options.write_buffer_bytes = std::uint64_t{1} << 20;
-  options.cache_bytes = std::uint64_t{32} << 20;
-  options.can_replay_after = [&found = opened.found](const storage::Position& position) { return found.after <= position.group; };
-  CODEQ_TRY(opened.store, storage::rocks::RocksStore::open(std::move(options)));
-  const auto position = opened.store->position();
-  if (position.group > opened.found.last_group)
-    return fail(Code::kCorrupt, fmt::format("the store has group {} of the log, which ends with group {}", position.group,
-                                            opened.found.last_group));
-  if (position.group < opened.found.after)
-    return fail(Code::kCorrupt, fmt::format("the store needs group {} of the log, which begins with group {}",
-                                            position.group + 1, opened.found.after + 1));
-  return opened;
-}
-
 std::string hex(const log::local::FolderId& id) {
   std::string text;
   for (const char byte : id) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
@@ -130,6 +100,8 @@ int exit_status_of(Code code) {
 
 int backup(const Cli& cli) {
   const auto data = absolute(cli.data.data), to = absolute(cli.data.to);
+  if (std::any_of(to.begin(), to.end(), [](unsigned char c) { return c < ' '; }))
+    return refuse("backup", {Code::kInvalidArgument, "a path with control characters cannot be given to the broker"});
   ProgressLine line("backup");
   int status = kExitInternal;
   const auto asked = ask_control(data, "backup " + to, [&](std::string_view answer) {
@@ -171,7 +143,7 @@ int restore(const Cli& cli) {
 
 int store_check(const Cli& cli) {
   const auto data = absolute(cli.data.data);
-  const auto opened = look(data);
+  const auto opened = look_into_data(data);
   if (!opened) return refuse("store check", opened.error());
   const auto& found = opened->found;
   const auto position = opened->store->position();
@@ -194,7 +166,7 @@ int store_check(const Cli& cli) {
 
 int store_stats(const Cli& cli) {
   const auto data = absolute(cli.data.data);
-  const auto opened = look(data);
+  const auto opened = look_into_data(data);
   if (!opened) return refuse("store stats", opened.error());
   const auto& found = opened->found;
   const auto position = opened->store->position();

@@ -130,7 +130,7 @@ int make_folders(Disk& disk, const std::string& path, mode_t mode) {
   if (!there && disk.make_folder(path, mode) != 0 && errno != EEXIST) return errno;
   // Also where it was there: whoever made it may have died before this.
   const File folder(disk, disk.open(above, O_RDONLY | O_DIRECTORY, 0));
-  if (!folder) return there ? 0 : errno;  // not ours to read, and then nobody of ours made anything in it
+  if (!folder) return there ? 0 : errno;  // not ours to read: nobody who runs as we do could have made and synced it
   const int failed = sync_all(disk, folder.fd());
   return there && (failed == EINVAL || failed == EROFS) ? 0 : failed;
 }

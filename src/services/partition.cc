@@ -75,10 +75,8 @@ bool Partition::enqueue(Kind kind, std::size_t bytes, Command&& command, Error& 
       refusal = {Code::kUnavailable, "the broker is stopping"};
       return false;
     }
-    const auto share = [](std::size_t bound, std::size_t percent) { return bound * percent / 100; };
-    const std::size_t percent = kind == Kind::kCreate ? 70 : kind == Kind::kClaim || kind == Kind::kRead ? 85 : 100;
-    const bool full = inbox_.size() >= share(options_.inbox_max, percent) ||
-                      inbox_bytes_ + bytes > share(options_.inbox_bytes_max, percent);
+    const bool full = inbox_.size() >= share(options_.inbox_max, kind) ||
+                      inbox_bytes_ + bytes > share(options_.inbox_bytes_max, kind);
     if (full && kind != Kind::kReserved) {
       refusal = {Code::kOverloaded, "overloaded, try again"};
       return false;
@@ -267,10 +265,13 @@ void Partition::run_timers() {
            it != state_.leases().end() && it->first <= stamp_ns_ && sequences.size() < kTimersPerRound; ++it)
         sequences.push_back(it->second);
       expiring_ = true;
-      with_tasks(sequences, [this] {
-        expiring_ = false;
-        run_timers();
-      });
+      with_tasks(
+          sequences,
+          [this] {
+            expiring_ = false;
+            run_timers();
+          },
+          0, true);
       break;
     }
     --left;

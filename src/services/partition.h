@@ -150,6 +150,10 @@ class Partition final : public Broker {
     std::size_t bytes;
   };
 
+  // How much of a bound calls of that kind may fill.
+  static std::size_t share(std::size_t bound, Kind kind) {
+    return bound * (kind == Kind::kCreate ? 70 : kind == Kind::kClaim || kind == Kind::kRead ? 85 : 100) / 100;
+  }
   // False: refused, the queue is full or we are stopping; `refusal` says which.
   bool enqueue(Kind kind, std::size_t bytes, Command&& command, Error& refusal);
   // Enqueues `act`, or answers `done` with the refusal.
@@ -185,6 +189,7 @@ class Partition final : public Broker {
     std::size_t missing = 0;
     std::vector<std::uint64_t> sequences;  // all that it needs, also what is here
     std::vector<std::string> keys;         // idempotency keys whose holders it needs
+    std::size_t bytes = 0;                 // of the call that waits
     Command then;
   };
   struct Fetch {
@@ -193,22 +198,24 @@ class Partition final : public Broker {
     bool ahead = false;    // nobody asked yet: the task is next in line
   };
   // Runs `then` with these tasks in memory as far as they exist: now, or when they have been read.
-  void with_tasks(const std::vector<std::uint64_t>& sequences, Command then);
+  // `bytes`: what the waiting call holds; `urgent`: read before what others asked for.
+  void with_tasks(const std::vector<std::uint64_t>& sequences, Command then, std::size_t bytes = 0, bool urgent = false);
   // The same for a call from outside, which is refused where too many wait already.
   template <class T>
-  void with_tasks_for(std::vector<std::uint64_t> sequences, Done<T> done, std::move_only_function<void(Done<T>)> act);
-  void with_holders(std::vector<std::pair<std::string, std::string>> keys, Command then);  // (tenant, idempotency key)
+  void with_tasks_for(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
+                      std::move_only_function<void(Done<T>)> act);
+  void with_holders(std::vector<std::pair<std::string, std::string>> keys, std::size_t bytes, Command then);  // (tenant, idempotency key)
   void wait(Waiting& waiting, Command then);
   void serve(Waiting& waiting);
   bool let_go(std::uint64_t sequence);
-  void read_rows(std::vector<std::uint64_t> sequences, std::size_t bytes_max);
+  void read_rows(std::vector<std::uint64_t> sequences, std::size_t bytes_max, bool urgent);
   static Result<void> read_slice(const storage::Store& store, std::span<Rows> rows);
   static Result<void> find_holder(const storage::Store& store, const std::string& tenant, const std::string& key,
                                   std::uint64_t& holder);
   void fetched(std::vector<Rows> rows);
   void fetch_ahead(const core::Queue& queue);
-  [[nodiscard]] bool too_many_fetches() const { return waiting_calls_ >= kWaitingCallsMax; }
-  void read(Reader::Job job);  // counts it
+  [[nodiscard]] bool too_many_fetches(Kind kind) const;
+  void read(Reader::Job job, bool urgent = false);  // counts it
   void keep_memory_small();
 
   void begin_cut();
@@ -271,7 +278,7 @@ class Partition final : public Broker {
   static constexpr std::size_t kWaitingCallsMax = 4096;
   std::unordered_map<std::uint64_t, Fetch> fetching_;  // one reading of a task at a time, so that it cannot change meanwhile
   std::unordered_map<std::string, std::vector<std::shared_ptr<Waiting>>> fetching_keys_;  // the same for idempotency keys
-  std::size_t waiting_calls_ = 0;
+  std::size_t waiting_calls_ = 0, waiting_bytes_ = 0;
   std::unordered_map<std::uint64_t, std::size_t> pins_;     // tasks that waiting calls need, and how many of these
   std::unordered_map<std::string, std::size_t> key_pins_;  // the same for idempotency keys
   std::unordered_set<std::uint64_t> retired_new_, retired_cut_;  // gone, but the store has not heard of it
@@ -314,23 +321,25 @@ class Partition final : public Broker {
 };
 
 template <class T>
-void Partition::with_tasks_for(std::vector<std::uint64_t> sequences, Done<T> done,
+void Partition::with_tasks_for(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
                                std::move_only_function<void(Done<T>)> act) {
-  if (too_many_fetches())
+  if (too_many_fetches(kind))
     for (const auto sequence : sequences)
       if (state_.task(sequence) == nullptr && state_.exists_possibly(sequence))
         return answer([done = std::move(done)]() mutable {
           done(std::unexpected<Error>(Error{Code::kOverloaded, "overloaded, try again"}));
         });
-  with_tasks(sequences, [done = std::move(done), act = std::move(act)]() mutable { act(std::move(done)); });
+  with_tasks(
+      sequences, [done = std::move(done), act = std::move(act)]() mutable { act(std::move(done)); }, bytes,
+      kind == Kind::kOwner);
 }
 
 template <class T>
 void Partition::post_on(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
                         std::move_only_function<void(Done<T>)> act) {
   post<T>(kind, bytes, std::move(done),
-          [this, sequences = std::move(sequences), act = std::move(act)](Done<T> reply) mutable {
-            with_tasks_for<T>(std::move(sequences), std::move(reply), std::move(act));
+          [this, kind, bytes, sequences = std::move(sequences), act = std::move(act)](Done<T> reply) mutable {
+            with_tasks_for<T>(kind, bytes, std::move(sequences), std::move(reply), std::move(act));
           });
 }
 

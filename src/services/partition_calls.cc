@@ -170,13 +170,13 @@ void Partition::create(Caller caller, std::vector<CreateTask> asks, Done<std::ve
   post<std::vector<Result<TaskSnapshot>>>(
       Kind::kCreate, bytes, std::move(done),
       [this, caller = std::move(caller), records = std::move(records), when = std::move(when),
-       keys = std::move(keys)](auto reply) mutable {
+       keys = std::move(keys), bytes](auto reply) mutable {
         if (const auto refusal = create_refusal(!keys.empty()))
           return answer([reply = std::move(reply), error = *refusal]() mutable {
             reply(std::unexpected<Error>(std::move(error)));
           });
         if (keys.empty()) return create_now(caller, std::move(records), when, std::move(reply));
-        with_holders(std::move(keys), [this, caller = std::move(caller), records = std::move(records),
+        with_holders(std::move(keys), bytes, [this, caller = std::move(caller), records = std::move(records),
                                        when = std::move(when), reply = std::move(reply)]() mutable {
           create_now(caller, std::move(records), when, std::move(reply));
         });
@@ -186,7 +186,7 @@ void Partition::create(Caller caller, std::vector<CreateTask> asks, Done<std::ve
 std::optional<Error> Partition::create_refusal(bool needs_rows) const {
   if (disk_low_) return Error{Code::kDiskFull, "the disk is nearly full, no new tasks"};
   if (const char* why = no_room()) return Error{Code::kOverloaded, why};
-  if (needs_rows && too_many_fetches()) return Error{Code::kOverloaded, "overloaded, try again"};
+  if (needs_rows && too_many_fetches(Kind::kCreate)) return Error{Code::kOverloaded, "overloaded, try again"};
   return std::nullopt;
 }
 
@@ -297,7 +297,7 @@ void Partition::try_claim(CallId id, Caller caller, ClaimTasks ask, std::int64_t
   core::Queue* cold = nullptr;
   auto tasks = claim_now(caller, ask, cold);
   if (tasks.empty() && cold != nullptr) {
-    if (too_many_fetches())
+    if (too_many_fetches(Kind::kClaim))
       return answer([reply = std::move(reply)]() mutable { reply(fail(Code::kOverloaded, "overloaded, try again")); });
     return with_tasks({cold->front()}, [this, id, caller = std::move(caller), ask = std::move(ask), deadline_ns,
                                         reply = std::move(reply)]() mutable {

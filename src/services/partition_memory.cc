@@ -39,17 +39,21 @@ struct Partition::Sweep {
 
 // ---------------------------------------------------------------- reading
 
-void Partition::read(Reader::Job job) {
+void Partition::read(Reader::Job job, bool urgent) {
   ++reads_under_way_;
   reader_->read([this, job = std::move(job)]() mutable -> Reader::Then {
     return [this, then = job()]() mutable {
       --reads_under_way_;
       then();
     };
-  });
+  }, urgent);
 }
 
-void Partition::with_tasks(const std::vector<std::uint64_t>& sequences, Command then) {
+bool Partition::too_many_fetches(Kind kind) const {
+  return waiting_calls_ >= share(kWaitingCallsMax, kind) || waiting_bytes_ > share(options_.inbox_bytes_max, kind);
+}
+
+void Partition::with_tasks(const std::vector<std::uint64_t>& sequences, Command then, std::size_t bytes, bool urgent) {
   std::vector<std::uint64_t> cold;
   for (const auto sequence : sequences)
     if (state_.task(sequence) == nullptr && state_.exists_possibly(sequence) && !retired_new_.contains(sequence) &&
@@ -61,6 +65,7 @@ void Partition::with_tasks(const std::vector<std::uint64_t>& sequences, Command 
   auto waiting = std::make_shared<Waiting>();
   waiting->missing = cold.size();
   waiting->sequences = sequences;
+  waiting->bytes = bytes;
   wait(*waiting, std::move(then));
   std::vector<std::uint64_t> unread;
   for (const auto sequence : cold) {
@@ -68,12 +73,13 @@ void Partition::with_tasks(const std::vector<std::uint64_t>& sequences, Command 
     if (fetch.waiting.empty() && !fetch.ahead) unread.push_back(sequence);
     fetch.waiting.push_back(waiting);
   }
-  if (!unread.empty()) read_rows(std::move(unread), SIZE_MAX);
+  if (!unread.empty()) read_rows(std::move(unread), SIZE_MAX, urgent);
 }
 
 // What a call needs stays in memory while it waits for the rest of it.
 void Partition::wait(Waiting& waiting, Command then) {
   ++waiting_calls_;
+  waiting_bytes_ += waiting.bytes;
   waiting.then = std::move(then);
   for (const auto sequence : waiting.sequences) ++pins_[sequence];
   for (const auto& key : waiting.keys) ++key_pins_[key];
@@ -81,6 +87,7 @@ void Partition::wait(Waiting& waiting, Command then) {
 
 void Partition::serve(Waiting& waiting) {
   --waiting_calls_;
+  waiting_bytes_ -= waiting.bytes;
   const auto unpin = [](auto& pins, const auto& what) {
     const auto it = pins.find(what);
     if (--it->second == 0) pins.erase(it);
@@ -108,11 +115,11 @@ void Partition::fetch_ahead(const core::Queue& queue) {
   std::erase_if(cold, [this](std::uint64_t sequence) { return fetching_.contains(sequence); });
   if (cold.empty()) return;
   for (const auto sequence : cold) fetching_[sequence].ahead = true;
-  read_rows(std::move(cold), kAheadBytes);
+  read_rows(std::move(cold), kAheadBytes, false);
 }
 
 // As many of them as fit into `bytes_max`, one at least.
-void Partition::read_rows(std::vector<std::uint64_t> sequences, std::size_t bytes_max) {
+void Partition::read_rows(std::vector<std::uint64_t> sequences, std::size_t bytes_max, bool urgent) {
   read([this, sequences = std::move(sequences), bytes_max]() -> Reader::Then {
     std::vector<Rows> rows(sequences.size());
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].sequence = sequences[i];
@@ -127,7 +134,7 @@ void Partition::read_rows(std::vector<std::uint64_t> sequences, std::size_t byte
       if (!outcome) return deps_.on_failure(outcome.error());
       fetched(std::move(rows));
     };
-  });
+  }, urgent);
 }
 
 Result<void> Partition::read_slice(const storage::Store& store, std::span<Rows> rows) {
@@ -177,13 +184,14 @@ void Partition::fetched(std::vector<Rows> rows) {
       if (--waiting->missing == 0) served.push_back(std::move(waiting));
     fetching_.erase(it);
   }
-  if (!again.empty()) read_rows(std::move(again), SIZE_MAX);
+  if (!again.empty()) read_rows(std::move(again), SIZE_MAX, true);
   for (auto& waiting : served) serve(*waiting);
 }
 
 // The tasks that hold these idempotency keys. A key is looked up once at a time, so nobody else creates under it meanwhile.
-void Partition::with_holders(std::vector<std::pair<std::string, std::string>> keys, Command then) {
+void Partition::with_holders(std::vector<std::pair<std::string, std::string>> keys, std::size_t bytes, Command then) {
   auto waiting = std::make_shared<Waiting>();
+  waiting->bytes = bytes;
   std::vector<std::pair<std::string, std::string>> unread;
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
@@ -253,6 +261,11 @@ void Partition::keep_memory_small() {
     if (waits && !let_go(read_ahead_.front())) visitors_.push_back(read_ahead_.front());
     read_ahead_.pop_front();
   }
+  if (read_ahead_.size() <= 2 * state_.tasks_in_memory() + 1024) return;
+  std::unordered_set<std::uint64_t> kept;  // most of it has gone, or stands there twice
+  std::erase_if(read_ahead_, [&](std::uint64_t sequence) {
+    return state_.task(sequence) == nullptr || !kept.insert(sequence).second;
+  });
 }
 
 MemoryStats Partition::memory() const {
@@ -299,8 +312,11 @@ void Partition::settle() {
     const auto sequence = to_settle_[settled_++];
     state_.settled(sequence);
     const auto* task = state_.task(sequence);
-    if (task != nullptr && (task->finished() || state_.clean_bytes() > options_.ready_bytes_max))
+    if (task == nullptr) continue;
+    if (task->finished() || state_.clean_bytes() > options_.ready_bytes_max)
       visitors_.push_back(sequence);  // leaves at the end of the round
+    else
+      read_ahead_.push_back(sequence);
   }
   if (settled_ < to_settle_.size()) return;
   to_settle_ = {};

@@ -169,7 +169,7 @@ void Partition::list_deliveries(Caller caller, std::uint64_t after, std::size_t 
         std::vector<std::uint64_t> needs;
         for (const auto id : ids) needs.push_back(state_.delivery(id)->sequence);
         with_tasks_for<std::vector<DeliverySnapshot>>(
-            std::move(needs), std::move(reply), [this, ids = std::move(ids)](auto then) mutable {
+            Kind::kRead, 64, std::move(needs), std::move(reply), [this, ids = std::move(ids)](auto then) mutable {
               std::vector<DeliverySnapshot> found;
               for (const auto id : ids)
                 if (const auto* delivery = state_.delivery(id);
@@ -184,7 +184,7 @@ void Partition::replay_delivery(Caller caller, std::uint64_t id, Done<DeliverySn
   post<DeliverySnapshot>(Kind::kOwner, 64, std::move(done), [this, caller = std::move(caller), id](auto reply) mutable {
     const auto* delivery = state_.delivery(id);
     with_tasks_for<DeliverySnapshot>(
-        delivery != nullptr ? std::vector{delivery->sequence} : std::vector<std::uint64_t>{}, std::move(reply),
+        Kind::kOwner, 64, delivery != nullptr ? std::vector{delivery->sequence} : std::vector<std::uint64_t>{}, std::move(reply),
         [this, tenant = std::move(caller.tenant), id](auto then) mutable {
           auto effects = change(core::ReplayRecord{.time_ns = stamp_ns_, .delivery_id = id, .tenant = tenant});
           Result<DeliverySnapshot> outcome;

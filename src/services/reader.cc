@@ -10,10 +10,10 @@ Reader::Reader(std::function<void(Then)> give_back, bool threaded) : give_back_(
 
 Reader::~Reader() { stop(); }
 
-void Reader::read(Job job) {
+void Reader::read(Job job, bool urgent) {
   {
     const std::scoped_lock lock(mutex_);
-    jobs_.push_back(std::move(job));
+    (urgent ? urgent_ : jobs_).push_back(std::move(job));
   }
   wake_.notify_one();
 }
@@ -22,9 +22,10 @@ bool Reader::step() {
   Job job;
   {
     const std::scoped_lock lock(mutex_);
-    if (jobs_.empty()) return false;
-    job = std::move(jobs_.front());
-    jobs_.pop_front();
+    auto& from = urgent_.empty() ? jobs_ : urgent_;
+    if (from.empty()) return false;
+    job = std::move(from.front());
+    from.pop_front();
   }
   give_back_(job());
   return true;
@@ -43,7 +44,7 @@ void Reader::run() {
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      wake_.wait(lock, [this] { return stopping_ || !jobs_.empty() || !urgent_.empty(); });
       if (stopping_) return;
     }
     step();

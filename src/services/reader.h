@@ -22,8 +22,9 @@ class Reader {
   Reader(std::function<void(Then)> give_back, bool threaded);
   ~Reader();
 
-  void read(Job job);
-  // Runs the oldest job; false: there was none.
+  // `urgent`: before all that are not.
+  void read(Job job, bool urgent = false);
+  // Runs the next job; false: there was none.
   bool step();
   void stop();
 
@@ -33,7 +34,7 @@ class Reader {
   std::function<void(Then)> give_back_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Job> jobs_;
+  std::deque<Job> jobs_, urgent_;
   bool stopping_ = false;
   std::jthread thread_;  // last: joined before anything it uses goes away
 };

@@ -1,6 +1,8 @@
 """Fixtures: `shared` is one world for all tests that need nothing special, `new_world` makes one for a test alone."""
 
+import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -56,3 +58,17 @@ def own_receiver():
     yield make
     for receiver in receivers:
         receiver.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 48 MiB of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

@@ -159,3 +159,50 @@ def test_a_folder_that_is_none_of_ours_says_so(tmp_path):
         assert found.returncode == CONFIG and found.stderr.startswith("codeq "), (words, found)
     assert codeq("backup", "--data", tmp_path).returncode == 2
     assert codeq("restore", "--from", tmp_path).returncode == 2
+
+
+def test_a_backup_does_not_go_into_the_folder_it_copies(new_world, tmp_path):
+    world = new_world(backend=False, **TINY)
+    fill(world.producer, 100)
+    for to in (world.broker.data / "backup", world.broker.data / "store" / "backup"):
+        found = codeq("backup", "--data", world.broker.data, "--to", to)
+        assert found.returncode == CONFIG and "is inside" in found.stderr, found
+    found = codeq("backup", "--data", world.broker.data, "--to", tmp_path / "nowhere" / "x")
+    assert found.returncode != 0 and "nowhere" in found.stderr
+    world.broker.restart()
+    assert drain(world.worker) == list(range(100))
+
+
+def test_a_command_that_is_interrupted_or_a_broker_that_stops_leaves_nothing_behind(new_world, tmp_path):
+    world = new_world(backend=False)
+    filler = "x" * 20_000
+    for n in range(60):  # about 120 MB: time enough to interrupt it
+        world.producer.create_batch([{"command": "X", "payload": {"n": n, "fill": filler + str(i)}} for i in range(100)])
+
+    def begin(copy):
+        process = subprocess.Popen([find_binary(), "backup", "--data", world.broker.data, "--to", copy],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stderr.readline()  # the first progress
+        return process
+    one = begin(tmp_path / "one")
+    one.kill()
+    one.wait()
+    two = begin(tmp_path / "two")  # served after the first one was called off
+    world.broker.stop()
+    two.communicate(timeout=60)
+    for copy in ("one", "two"):
+        assert not (tmp_path / f"{copy}.partial").exists()
+        assert not (tmp_path / copy).exists() or codeq("restore", "--from", tmp_path / copy, "--verify").returncode == 0
+    assert not (world.broker.data / "backup.staging").exists()
+    world.broker.start()
+
+
+def test_a_target_without_room_is_refused_and_the_broker_goes_on(new_world, small_disk):
+    world = new_world(backend=False)
+    filler = "x" * 20_000
+    for n in range(40):
+        world.producer.create_batch([{"command": "X", "payload": {"n": n, "fill": filler + str(i)}} for i in range(100)])
+    found = codeq("backup", "--data", world.broker.data, "--to", small_disk / "copy")
+    assert found.returncode == 75 and "room" in found.stderr, found
+    assert list(small_disk.iterdir()) == []
+    assert world.producer.create("X", 1)

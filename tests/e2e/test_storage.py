@@ -1,11 +1,10 @@
 """What lies in the store: full disks, damage, missing and foreign files, retention, restarts from every state."""
 
 import json
-import os
 import pathlib
+import subprocess
 import secrets
 import shutil
-import subprocess
 import time
 
 import pytest
@@ -28,20 +27,6 @@ def log_bytes(world):
         except FileNotFoundError:
             pass
     return total
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 48 MiB of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a tmpfs needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"no tmpfs can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_deep_backlog_survives_a_stop_and_a_kill_in_order(new_world):
@@ -182,3 +167,23 @@ def test_a_store_of_another_log_and_a_foreign_folder_are_refused_untouched(new_w
     assert one.broker.process.returncode == CORRUPT
     assert "belongs to another log" in one.broker.log()
     assert {p: p.read_bytes() for p in one.broker.data.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(("call", "nth"), [("fdatasync", 6), ("fdatasync", 15), ("pwritev", 9), ("fsync", 30)])
+def test_a_call_that_fails_ends_the_process_with_its_own_status_and_loses_nothing(new_world, call, nth):
+    world = new_world(backend=False, start=False, **TINY)
+    world.broker.start(wrapper=["strace", "-D", "-f", "-qq", "-e", "trace=none", "-e", f"inject={call}:error=EIO:when={nth}+"])
+    kept = 0
+    try:
+        for n in range(5000):
+            if world.producer.call("POST", "/tasks", {"command": "X", "payload": {"n": n, "fill": "x" * 200}}).status != 202:
+                break
+            kept = n + 1
+    except (ConnectionError, OSError, AssertionError):
+        pass
+    status, _ = world.broker.wait_exit(30)
+    assert status == 74, world.broker.log()[-2000:]
+    assert "cannot be used any more" in world.broker.log()
+    world.broker.start()
+    order = drain(world.worker)
+    assert order == list(range(len(order))) and len(order) >= kept

@@ -77,9 +77,9 @@ Result<void> Node::open_store() {
   std::copy(log_->id().begin(), log_->id().end(), options.id.begin());
   options.write_buffer_bytes = options.cache_bytes = std::uint64_t{64} << 10;
   options.disk = &machine_.disk;
-  options.can_replay_after = [this](const storage::Position& position) {
-    const auto before = log_->begins_after();
-    return before && *before <= position.group;
+  options.can_replay_after = [this](const storage::Position& position) -> Result<bool> {
+    CODEQ_TRY(const auto before, log_->begins_after());
+    return before <= position.group;
   };
   options.on_error = [this](const Error&) { failed_ = true; };
   CODEQ_TRY(rocks_, storage::rocks::RocksStore::open(std::move(options)));

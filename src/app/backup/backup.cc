@@ -3,7 +3,10 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -14,11 +17,11 @@
 #include <set>
 #include <vector>
 
+#include "app/backup/look.h"
 #include "app/backup/sums.h"
 #include "app/version.h"
 #include "disk/disk.h"
 #include "log/local/local_log.h"
-#include "log/local/recovery.h"
 #include "services/partition.h"
 #include "storage/rocks/rocks_store.h"
 
@@ -60,7 +63,8 @@ struct Piece {  // one file of a copy
 
 class Copier {
  public:
-  Copier(const std::stop_token& stop, const OnBackupProgress& progress) : stop_(stop), progress_(progress) {}
+  using Check = std::function<Result<void>()>;  // whether to go on, asked between pieces
+  Copier(Check check, const OnBackupProgress& progress) : check_(std::move(check)), progress_(progress) {}
 
   void expect(std::uint64_t bytes) { at_.bytes_total += bytes; }
   // Returns its checksum.
@@ -75,7 +79,7 @@ class Copier {
     }
     Sha256 sum;
     for (std::uint64_t at = 0; at < piece.bytes;) {
-      if (stop_.stop_requested()) return fail(Code::kUnavailable, "the broker is stopping");
+      if (check_) CODEQ_TRY_VOID(check_());
       const auto have = at < piece.bytes_to_copy ? std::min<std::uint64_t>(kPieceBytes, piece.bytes_to_copy - at) : 0;
       const auto size = have != 0 ? have : std::min<std::uint64_t>(kPieceBytes, piece.bytes - at);
       if (have == 0)
@@ -128,7 +132,7 @@ class Copier {
   }
 
   Disk& disk_ = Disk::real();
-  const std::stop_token& stop_;
+  const Check check_;
   const OnBackupProgress& progress_;
   BackupProgress at_;
   std::uint64_t told_ = 0;
@@ -206,21 +210,49 @@ Result<std::string> write_file(const std::string& path, std::string_view text) {
   return sum.hex();
 }
 
-Result<BackupReport> write_backup(const std::string& partial, const std::string& to, Unfinished& unfinished,
-                                  const std::vector<Piece>& pieces, BackupReport report, Copier& copier) {
-  for (const auto& piece : pieces) copier.expect(piece.bytes);
-  std::vector<Sum> sums;
+std::uint64_t bytes_of(const std::vector<Piece>& pieces) {
+  std::uint64_t bytes = 0;
+  for (const auto& piece : pieces) bytes += piece.bytes;
+  return bytes;
+}
+
+Result<void> copy_all(const std::vector<Piece>& pieces, Copier& copier, std::vector<Sum>& sums) {
   for (const auto& piece : pieces) {
     CODEQ_TRY(auto sum, copier.copy(piece));
     sums.push_back({std::move(sum), piece.name});
   }
+  return {};
+}
+
+// `to` and its place, canonical: nothing is made in a folder that is being copied.
+Result<void> refuse_inside(const std::string& folder, const std::string& to) {
+  std::error_code error;
+  const auto place = fs::weakly_canonical(fs::path(to).parent_path(), error);
+  const auto inside = fs::weakly_canonical(folder, error);
+  const auto [end, ignored] = std::mismatch(inside.begin(), inside.end(), place.begin(), place.end());
+  if (end == inside.end()) return fail(Code::kInvalidArgument, fmt::format("{} is inside {}", to, folder));
+  return {};
+}
+
+// Room for `bytes` at `path`, and what must stay free there.
+Result<void> refuse_without_room(const std::string& path, std::uint64_t bytes, std::uint64_t reserve) {
+  struct statvfs room{};
+  if (statvfs(path.c_str(), &room) != 0) return {};
+  const auto free = room.f_bavail * room.f_frsize;
+  if (free >= bytes + reserve) return {};
+  return fail(Code::kDiskFull, fmt::format("{} has {} MiB of room, {} MiB are needed{}", path, free >> 20U, bytes >> 20U,
+                                           reserve != 0 ? fmt::format(" beside the reserve of {} MiB", reserve >> 20U) : ""));
+}
+
+Result<BackupReport> finish_backup(const std::string& partial, const std::string& to, Unfinished& unfinished,
+                                   std::vector<Sum> sums, BackupReport report, const Copier& copier) {
   std::array<char, 32> now{};
   const std::time_t seconds = std::time(nullptr);
   std::tm utc{};
   std::strftime(now.data(), now.size(), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
   const auto about = fmt::format(
       "{{\"format\":1,\"codeq\":\"{}\",\"createdAt\":\"{}\",\"records\":{},\"lastGroup\":{},\"files\":{},\"bytes\":{}}}\n",
-      kVersion, now.data(), report.records, report.last_group, pieces.size(), copier.bytes());
+      kVersion, now.data(), report.records, report.last_group, sums.size(), copier.bytes());
   CODEQ_TRY(auto about_sum, write_file(partial + "/backup.json", about));
   sums.push_back({std::move(about_sum), "backup.json"});
   CODEQ_TRY_VOID(write_file(partial + "/SHA256SUMS", format_sums(sums)));
@@ -281,44 +313,68 @@ std::unexpected<Error> differs(const Piece& piece) {
 
 }  // namespace
 
-Result<BackupReport> back_up_running(log::LocalLog& log, storage::rocks::RocksStore& store, services::Partition& partition,
-                                     const std::string& to, const std::stop_token& stop, const OnBackupProgress& progress) {
+void clear_backup_staging(const std::string& data) {
+  std::error_code ignored;
+  fs::remove_all(data + "/backup.staging", ignored);
+}
+
+Result<BackupReport> back_up_running(const BackupSource& from, const std::string& to, const std::function<bool()>& cancelled,
+                                     const OnBackupProgress& progress) {
+  CODEQ_TRY_VOID(refuse_inside(from.data, to));
   CODEQ_TRY(const auto partial, begin_folder(to));
   Unfinished unfinished(partial);
   CODEQ_TRY_VOID(make_folder(partial + "/log"));
-  const log::LocalLog::Hold hold(log);  // before the store's copy: its groups must still be there afterwards
-  auto done = std::make_shared<std::promise<Result<storage::Position>>>();
-  auto copied = done->get_future();
-  partition.on_image_thread([done, &store, path = partial + "/store"] { done->set_value(store.checkpoint(path)); });
-  done.reset();
-  Result<storage::Position> position;
-  try {
-    position = copied.get();
-  } catch (const std::future_error&) {  // the thread has ended
-    return fail(Code::kUnavailable, "the broker is stopping");
+  CODEQ_TRY_VOID(make_folder(partial + "/store"));
+  struct stat here{}, there{};
+  const bool one_disk = ::stat(from.data.c_str(), &here) == 0 && ::stat(partial.c_str(), &there) == 0 && here.st_dev == there.st_dev;
+  const auto reserve = one_disk ? from.reserve_bytes : 0;
+  const auto go_on = [&]() -> Result<void> {
+    if (cancelled()) return fail(Code::kUnavailable, "the backup was called off");
+    return refuse_without_room(partial, 0, reserve);
+  };
+  Copier copier(go_on, progress);
+  std::vector<Sum> sums;
+  storage::Position position;
+  std::uint64_t last_group = 0;
+  const std::string staging = from.data + "/backup.staging";
+  clear_backup_staging(from.data);
+  CODEQ_TRY_VOID(make_folder(staging));
+  Unfinished staged(staging);
+  std::vector<Piece> store_pieces;
+  {
+    const log::LocalLog::Hold hold(from.log);  // before the store's copy: its groups must still be there afterwards
+    auto done = std::make_shared<std::promise<Result<storage::Position>>>();
+    auto copied = done->get_future();
+    from.partition.on_image_thread(
+        [done, &store = from.store, path = staging + "/store"] { done->set_value(store.checkpoint(path)); });
+    done.reset();
+    try {
+      CODEQ_TRY(position, copied.get());
+    } catch (const std::future_error&) {  // the thread has ended
+      return fail(Code::kUnavailable, "the broker is stopping");
+    }
+    const auto list = from.log.files_to_copy(position.group);
+    last_group = list.last_group;
+    std::vector<Piece> pieces;
+    for (const auto& file : list.files)
+      pieces.push_back({.from = from.log.folder().string() + "/" + file.name,
+                        .to = partial + "/log/" + file.name,
+                        .name = "log/" + file.name,
+                        .bytes = file.bytes,
+                        .bytes_to_copy = file.bytes_to_copy});
+    CODEQ_TRY_VOID(add_store(staging + "/store", partial + "/store", store_pieces));
+    const auto bytes = bytes_of(pieces) + bytes_of(store_pieces);
+    CODEQ_TRY_VOID(refuse_without_room(partial, bytes, reserve));
+    copier.expect(bytes);
+    CODEQ_TRY_VOID(copy_all(pieces, copier, sums));
   }
-  if (!position) return std::unexpected(position.error());
-  const auto list = log.files_to_copy(position->group);
-  std::vector<Piece> pieces;
-  for (const auto& file : list.files)
-    pieces.push_back({.from = log.folder().string() + "/" + file.name,
-                      .to = partial + "/log/" + file.name,
-                      .name = "log/" + file.name,
-                      .bytes = file.bytes,
-                      .bytes_to_copy = file.bytes_to_copy});
-  CODEQ_TRY_VOID(add_store(partial + "/store", partial + "/store", pieces));
-  Copier copier(stop, progress);
-  return write_backup(partial, to, unfinished, pieces, {.records = position->records, .last_group = list.last_group}, copier);
+  CODEQ_TRY_VOID(copy_all(store_pieces, copier, sums));
+  return finish_backup(partial, to, unfinished, std::move(sums), {.records = position.records, .last_group = last_group}, copier);
 }
 
 Result<BackupReport> back_up_stopped(const std::string& data, const std::string& to, const OnBackupProgress& progress) {
-  CODEQ_TRY(const auto folder, log::local::Folder::look(data + "/log", Disk::real()));  // holds its lock
-  CODEQ_TRY(const auto found, log::local::look(*folder, Disk::real()));
-  storage::rocks::Options options;
-  options.folder = data + "/store";
-  options.any_id = options.read_only = true;
-  options.write_buffer_bytes = options.cache_bytes = 1U << 20;
-  CODEQ_TRY(const auto store, storage::rocks::RocksStore::open(std::move(options)));
+  CODEQ_TRY(const auto opened, look_into_data(data));  // holds its lock
+  CODEQ_TRY_VOID(refuse_inside(data, to));
   CODEQ_TRY(const auto partial, begin_folder(to));
   Unfinished unfinished(partial);
   CODEQ_TRY_VOID(make_folder(partial + "/log"));
@@ -327,6 +383,7 @@ Result<BackupReport> back_up_stopped(const std::string& data, const std::string&
   CODEQ_TRY(const auto names, names_in(data + "/log"));
   for (const auto& name : names) {
     if (name != log::local::Folder::kFormatName && !name.starts_with("segment-")) continue;
+    if (name.ends_with(".tmp")) continue;
     CODEQ_TRY(const auto bytes, size_of(data + "/log/" + name));
     pieces.push_back({.from = data + "/log/" + name,
                       .to = partial + "/log/" + name,
@@ -335,17 +392,19 @@ Result<BackupReport> back_up_stopped(const std::string& data, const std::string&
                       .bytes_to_copy = bytes});
   }
   CODEQ_TRY_VOID(add_store(data + "/store", partial + "/store", pieces));
-  const std::stop_token never;
-  Copier copier(never, progress);
-  return write_backup(partial, to, unfinished, pieces,
-                      {.records = store->position().records, .last_group = found.last_group}, copier);
+  CODEQ_TRY_VOID(refuse_without_room(partial, bytes_of(pieces), 0));
+  Copier copier({}, progress);
+  copier.expect(bytes_of(pieces));
+  std::vector<Sum> sums;
+  CODEQ_TRY_VOID(copy_all(pieces, copier, sums));
+  return finish_backup(partial, to, unfinished, std::move(sums),
+                       {.records = opened.store->position().records, .last_group = opened.found.last_group}, copier);
 }
 
 Result<BackupReport> verify_backup(const std::string& from, const OnBackupProgress& progress) {
   std::vector<Sum> sums;
   CODEQ_TRY(const auto pieces, read_backup(from, sums));
-  const std::stop_token never;
-  Copier copier(never, progress);
+  Copier copier({}, progress);
   for (const auto& piece : pieces) copier.expect(piece.bytes);
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     CODEQ_TRY(const auto sum, copier.sum_of(pieces[i].from, pieces[i].bytes));
@@ -357,14 +416,14 @@ Result<BackupReport> verify_backup(const std::string& from, const OnBackupProgre
 Result<BackupReport> restore(const std::string& from, const std::string& data, const OnBackupProgress& progress) {
   std::vector<Sum> sums;
   CODEQ_TRY(auto pieces, read_backup(from, sums));
+  CODEQ_TRY_VOID(refuse_inside(from, data));
   std::error_code error;
   if (fs::is_directory(fs::symlink_status(data, error)) && fs::is_empty(data, error) && !error) fs::remove(data, error);
   CODEQ_TRY(const auto partial, begin_folder(data));
   Unfinished unfinished(partial);
   CODEQ_TRY_VOID(make_folder(partial + "/log"));
   CODEQ_TRY_VOID(make_folder(partial + "/store"));
-  const std::stop_token never;
-  Copier copier(never, progress);
+  Copier copier({}, progress);
   for (const auto& piece : pieces) copier.expect(piece.bytes);
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     auto& piece = pieces[i];

@@ -7,13 +7,12 @@
 // Shape    made under TO.partial and renamed when everything in it is synced: a backup is whole or not there
 // Errors   kInvalidArgument (something is in the way, or is no backup of ours), kUnavailable (stopped on request, or the
 //          folder is in use), kCorrupt with the file, kDiskFull, kIo
-// Cost     one read and one write of everything, 1 MiB at a time; where both folders are on one file system, the store's
-//          tables are hard links
+// Cost     one read and one write of everything, 1 MiB at a time; the image waits only while hard links to the store's tables
+//          are made beside them
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <stop_token>
 #include <string>
 
 #include "base/result.h"
@@ -43,8 +42,18 @@ struct BackupReport {
 };
 
 // Of a running broker: everything that was acknowledged before the call is in the copy.
-Result<BackupReport> back_up_running(log::LocalLog& log, storage::rocks::RocksStore& store, services::Partition& partition,
-                                     const std::string& to, const std::stop_token& stop, const OnBackupProgress& progress);
+struct BackupSource {  // borrowed
+  log::LocalLog& log;
+  storage::rocks::RocksStore& store;
+  services::Partition& partition;
+  std::string data;                 // the data folder; DATA/backup.staging is used meanwhile
+  std::uint64_t reserve_bytes = 0;  // of its disk: not touched
+};
+// `cancelled` is asked between pieces.
+Result<BackupReport> back_up_running(const BackupSource& from, const std::string& to, const std::function<bool()>& cancelled,
+                                     const OnBackupProgress& progress);
+// Removes what a backup that did not end left in a data folder.
+void clear_backup_staging(const std::string& data);
 // Of a folder that no process uses.
 Result<BackupReport> back_up_stopped(const std::string& data, const std::string& to, const OnBackupProgress& progress);
 // Every file against its checksum, none missing, none too many; with `data`, copied there, which must be empty or not there.

@@ -103,11 +103,14 @@ struct Control::Parts {
       if (stop.stop_requested()) return;
       if ((wait[0].revents & POLLIN) == 0) continue;
       const Fd client(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      if (!client) continue;
+      if (!client) {  // too many open files: look again in a while
+        ::poll(&wait[1], 1, 200);
+        continue;
+      }
       limit_waiting(client.get(), 5);
       std::string rest;
       if (const auto line = read_line(client.get(), rest))
-        serve(*line, [&](const std::string& answer) { send_all(client.get(), answer + "\n"); }, stop);
+        serve(*line, [&](const std::string& answer) { return send_all(client.get(), answer + "\n"); }, stop);
     }
   }
 };
@@ -131,10 +134,9 @@ Result<std::unique_ptr<Control>> Control::start(const std::string& folder, Serve
   if (!parts->folder || !parts->listener || !parts->stop_event) return failed("cannot open " + folder);
   const auto address = address_in(parts->folder);
   unlinkat(parts->folder.get(), kName, 0);  // of a process that was killed: we hold the folder's lock
-  const auto mask = ::umask(0177);
+  // Until its own mode is set, the folder's (0700) protects it.
   const int bound = address ? ::bind(parts->listener.get(), generic(*address), sizeof *address) : -1;
-  ::umask(mask);
-  if (bound != 0 || ::listen(parts->listener.get(), 4) != 0) return failed("cannot listen on " + folder + "/" + kName);
+  if (bound != 0 || ::fchmodat(parts->folder.get(), kName, 0600, 0) != 0 || ::listen(parts->listener.get(), 4) != 0) return failed("cannot listen on " + folder + "/" + kName);
   auto control = std::unique_ptr<Control>(new Control(std::move(parts)));
   control->parts_->thread =
       std::jthread([all = control->parts_.get()](const std::stop_token& stop) { all->run(stop); });

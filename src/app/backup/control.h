@@ -18,7 +18,7 @@ namespace codeq::app {
 
 class Control {
  public:
-  using Send = std::function<void(const std::string& line)>;
+  using Send = std::function<bool(const std::string& line)>;  // false: the client has gone
   // `line` without its end, at most kControlLineMax bytes; foreign bytes.
   using Serve = std::function<void(std::string_view line, const Send& send, const std::stop_token& stop)>;
 

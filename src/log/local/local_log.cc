@@ -195,6 +195,7 @@ bool LocalLog::remove_released(std::unique_lock<std::mutex>& lock) {
   closed_.pop_front();
   lock.unlock();
   const auto removed = folder_->remove_segment(old.file);
+  if (!removed && removed.error().code == Code::kIo) static_cast<void>(broken(removed.error()));
   lock.lock();
   if (removed) return true;
   if (folder_->has_segment(old.file.number)) closed_.push_front(old);
@@ -320,7 +321,11 @@ void LocalLog::prepare_segments(const std::stop_token& stop) {
       const auto made = make_segment(number, usual_bytes(number), stop);
       lock.lock();
       // A failure is not the log's end: there may be room by the time an append needs the segment, and it says so if not.
-      if (made) spares_.push_back(*made);
+      // But after a failed sync of the folder no later one could be trusted.
+      if (made)
+        spares_.push_back(*made);
+      else if (made.error().code == Code::kIo)
+        static_cast<void>(broken(made.error()));
     } else {
       static_cast<void>(remove_released(lock));
     }

@@ -6,6 +6,7 @@
 #include <rocksdb/system_clock.h>
 
 #include <atomic>
+#include <mutex>
 #include <utility>
 
 #include "storage/rocks/status.h"
@@ -35,7 +36,11 @@ class Stop {
     if (stopped_.load()) return IOStatus::OK();
     IOStatus status = change();
     if (status.ok() || status.IsNotSupported()) return status;
-    if (!stopped_.exchange(true)) failed_(error_of(status, fmt::format("cannot {} {}", doing, path)).error());
+    // Told before anything is swallowed, or what comes of that would be told first.
+    std::call_once(told_, [&] {
+      failed_(error_of(status, fmt::format("cannot {} {}", doing, path)).error());
+      stopped_ = true;
+    });
     return IOStatus::OK();
   }
   [[nodiscard]] bool stopped() const { return stopped_.load(); }
@@ -43,6 +48,7 @@ class Stop {
  private:
   const std::string folder_;
   const std::function<void(const Error&)> failed_;
+  std::once_flag told_;
   std::atomic<bool> stopped_ = false;
 };
 

@@ -80,17 +80,25 @@ struct RocksStore::Impl {
     return made.durability.state();
   }
   // As of the last whole record, if the log has the rest; nothing: not so, and nothing was changed.
-  static std::unique_ptr<Impl> open_before(const Options& asked, const Manifest& cut) {
+  static Result<std::unique_ptr<Impl>> open_before(const Options& asked, const Manifest& cut) {
     Options looking = asked;
     looking.read_only = true;
     looking.on_durable = nullptr;
     looking.on_error = nullptr;
     Impl look(std::move(looking), asked.folder, cut);
-    if (!look.open(false) || !look.load_position()) return nullptr;
-    if (!asked.can_replay_after || !asked.can_replay_after(look.position)) return nullptr;
+    const auto damaged = [](const Error& error) -> Result<std::unique_ptr<Impl>> {
+      if (error.code == Code::kIo || error.code == Code::kDiskFull) return std::unexpected(error);  // the disk, not the store
+      return nullptr;
+    };
+    if (auto opened = look.open(false); !opened) return damaged(opened.error());
+    if (auto loaded = look.load_position(); !loaded) return damaged(loaded.error());
+    if (!asked.can_replay_after) return nullptr;
+    const auto has_the_rest = asked.can_replay_after(look.position);
+    if (!has_the_rest) return damaged(has_the_rest.error());
+    if (!*has_the_rest) return nullptr;
     look.close();
     auto impl = std::make_unique<Impl>(asked, asked.folder, cut);
-    if (!impl->open(false)) return nullptr;
+    if (auto opened = impl->open(false); !opened) return damaged(opened.error());
     return impl;
   }
   static Result<std::unique_ptr<Impl>> rescue(const Impl& refused, const Error& why);
@@ -182,7 +190,7 @@ Result<std::unique_ptr<RocksStore::Impl>> RocksStore::Impl::rescue(const Impl& r
     CODEQ_TRY_VOID(verify_tables(*refused.env, folder));  // RocksDB calls a bad table a bad MANIFEST
     return std::unexpected(why);
   }
-  auto impl = open_before(refused.options, manifest);
+  CODEQ_TRY(auto impl, open_before(refused.options, manifest));
   if (impl != nullptr) return impl;
   return fail(Code::kCorrupt,
               fmt::format("{}/{}, byte {}: no whole record, and the log cannot make up for what may follow: {}", folder,

@@ -36,7 +36,7 @@ struct Options {
 
   // Whether the log still has every group after the position's: asked when the newest record of the MANIFEST is torn,
   // as a power cut leaves it; yes: the store opens as of the record before. Nothing: such a store is refused.
-  std::function<bool(const Position&)> can_replay_after;
+  std::function<Result<bool>(const Position&)> can_replay_after;
 
   // What follows is called from any thread, also from inside write, flush and the destructor, never by two at a time.
   // It must not call write, flush or checkpoint.

@@ -20,6 +20,11 @@ constexpr std::size_t kOutputKept = 256U << 10U;      // a larger buffer is give
 
 std::int64_t ns(std::chrono::milliseconds ms) { return std::chrono::nanoseconds(ms).count(); }
 
+// The tasks of a claim are held beside their text until that is written.
+std::size_t ready_bytes_of(const Exchange& exchange) {
+  return exchange.response.body.size() * (exchange.claimed.empty() ? 1 : 2);
+}
+
 // Assigning an empty string keeps the buffer.
 void free_bytes(std::string& bytes) {
   bytes.clear();
@@ -61,7 +66,8 @@ Connection::~Connection() { loop_.in_flight.change(-static_cast<std::ptrdiff_t>(
 
 void Connection::account() {
   const auto in = in_.capacity() > kReadBytesMin ? in_.capacity() - kReadBytesMin : 0;  // every connection has that
-  const auto now = in + reader_.request().body.capacity() + ready_bytes_ + out_.capacity();
+  const auto claimed = claimed_.empty() ? 0 : out_.size();
+  const auto now = in + reader_.request().body.capacity() + ready_bytes_ + out_.capacity() + claimed;
   if (now == accounted_) return;
   loop_.in_flight.change(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(accounted_));
   accounted_ = now;
@@ -201,7 +207,7 @@ void Connection::refuse(const Error& error) {
 // A single answer may be as large as it has to be, but no further one is held for a client that does not read.
 void Connection::became_ready(const Exchange& exchange) {
   if (unsent() > loop_.options.output_bytes_max) return close();
-  ready_bytes_ += exchange.response.body.size();
+  ready_bytes_ += ready_bytes_of(exchange);
 }
 
 void Connection::answered(const Shared& exchange) {
@@ -249,7 +255,7 @@ void Connection::collect() {
     auto& exchange = *order_.front();
     if (draining_ && order_.size() == 1 && in_start_ == in_end_) exchange.keep_alive = false;
     if (!exchange.keep_alive) no_more_requests_ = true;
-    ready_bytes_ -= exchange.response.body.size();
+    ready_bytes_ -= ready_bytes_of(exchange);
     append_response(exchange);
     if (!exchange.claimed.empty()) claimed_.push_back({out_base_ + out_.size(), std::move(exchange.claimed)});
     exchange.connection = nullptr;
@@ -300,7 +306,9 @@ void Connection::wait_to_write() {
     out_.erase(0, out_start_);
     out_base_ += out_start_;
     out_start_ = 0;
+    if (out_.capacity() > 2 * out_.size() + kOutputKept) out_.shrink_to_fit();
   }
+  account();
   const auto written = out_base_ + out_start_;
   if (!write_blocked_ || written - written_then_ >= kProgressBytes) {
     write_since_ns_ = now_ns();
