@@ -8,7 +8,7 @@
 3. flood   the cycles of 1, and beside them creators that ask as fast as they can, on as many connections, with no worker
            of their own: at least twice the creates of the peak are offered
 
-For each: cycles per second, the largest resident memory of the broker beside its budget, and what was answered 503.
+Exit status 1 unless 2 keeps 80 % of 1 and memory stays within its budget. For each: cycles per second, the largest resident memory of the broker beside its budget, and what was answered 503.
 Durability sync, tracing off, payloads of 300 bytes; all on one machine, so the load generators take their share of it.
 Needs a built codeq (CODEQ_BINARY, or build/release/codeq) and Debian's python3.
 """
@@ -109,11 +109,14 @@ def main():
             owner.join()
         worker.complete(mine)
         broker.stop()
-    print(json.dumps({"bench": "overload", "durability": "sync", "tracing": "off", "budget_mib": args.budget_mib, "connections": n,
+    good = twice["cycles_per_second"] >= 0.8 * peak["cycles_per_second"] and all(
+        p["rss_mib"] <= args.budget_mib for p in (peak, twice, flood))
+    print(json.dumps({"bench": "overload", "good": good, "durability": "sync", "tracing": "off", "budget_mib": args.budget_mib, "connections": n,
                       "peak": peak, "twice": twice, "flood": flood, "owner_calls": beats,
                       "twice_of_peak": round(twice["cycles_per_second"] / peak["cycles_per_second"], 2),
                       "flood_operations_of_peak": round(flood["operations_per_second"] / peak["operations_per_second"], 2),
                       "flood_creates_of_peak": round(flood["creates_per_second"] / peak["creates_per_second"], 2)}))
+    sys.exit(0 if good else 1)
 
 
 main()

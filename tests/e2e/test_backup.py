@@ -175,8 +175,8 @@ def test_a_backup_does_not_go_into_the_folder_it_copies(new_world, tmp_path):
 
 def test_a_command_that_is_interrupted_or_a_broker_that_stops_leaves_nothing_behind(new_world, tmp_path):
     world = new_world(backend=False)
-    filler = "x" * 20_000
-    for n in range(60):  # about 120 MB: time enough to interrupt it
+    filler = "x" * 8_000
+    for n in range(80):  # about 64 MB: time enough to interrupt it
         world.producer.create_batch([{"command": "X", "payload": {"n": n, "fill": filler + str(i)}} for i in range(100)])
 
     def begin(copy):
@@ -199,8 +199,8 @@ def test_a_command_that_is_interrupted_or_a_broker_that_stops_leaves_nothing_beh
 
 def test_a_target_without_room_is_refused_and_the_broker_goes_on(new_world, small_disk):
     world = new_world(backend=False)
-    filler = "x" * 20_000
-    for n in range(40):
+    filler = "x" * 8_000
+    for n in range(80):
         world.producer.create_batch([{"command": "X", "payload": {"n": n, "fill": filler + str(i)}} for i in range(100)])
     found = codeq("backup", "--data", world.broker.data, "--to", small_disk / "copy")
     assert found.returncode == 75 and "room" in found.stderr, found

@@ -169,10 +169,12 @@ def test_a_store_of_another_log_and_a_foreign_folder_are_refused_untouched(new_w
     assert {p: p.read_bytes() for p in one.broker.data.rglob("*") if p.is_file()} == before
 
 
-@pytest.mark.parametrize(("call", "nth"), [("fdatasync", 6), ("fdatasync", 15), ("pwritev", 9), ("fsync", 30)])
+@pytest.mark.parametrize(("call", "nth"), [("fdatasync", 25), ("pwritev", 25), ("fsync", 30)])
 def test_a_call_that_fails_ends_the_process_with_its_own_status_and_loses_nothing(new_world, call, nth):
-    world = new_world(backend=False, start=False, **TINY)
-    world.broker.start(wrapper=["strace", "-D", "-f", "-qq", "-e", "trace=none", "-e", f"inject={call}:error=EIO:when={nth}+"])
+    world = new_world(backend=False, **TINY)
+    world.broker.stop()
+    world.broker.start(wrapper=["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e",
+                                f"inject={call}:error=EIO:when={nth}+"])
     kept = 0
     try:
         for n in range(5000):
@@ -181,7 +183,7 @@ def test_a_call_that_fails_ends_the_process_with_its_own_status_and_loses_nothin
             kept = n + 1
     except (ConnectionError, OSError, AssertionError):
         pass
-    status, _ = world.broker.wait_exit(30)
+    status, _ = world.broker.wait_exit(20)
     assert status == 74, world.broker.log()[-2000:]
     assert "cannot be used any more" in world.broker.log()
     world.broker.start()
