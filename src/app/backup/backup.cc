@@ -275,21 +275,29 @@ Result<void> add_store(const std::string& from, const std::string& folder, std::
   return {};
 }
 
+Result<std::string> read_file(const std::string& path, std::uint64_t bytes_max) {
+  CODEQ_TRY(const auto size, size_of(path));
+  if (size > bytes_max) return fail(Code::kCorrupt, path + " is too long to be one of ours");
+  std::string text(size, '\0');
+  Disk& disk = Disk::real();
+  const File file(disk, disk.open(path, O_RDONLY | O_NOFOLLOW, 0));
+  if (!file) return system_error(errno, "cannot open " + path);
+  if (const int failed = disk::read_all(disk, file.fd(), text.data(), text.size()); failed != 0)
+    return system_error(failed, "cannot read " + path);
+  return text;
+}
+
 // The list, checked against what is there.
 Result<std::vector<Piece>> read_backup(const std::string& from, std::vector<Sum>& sums) {
   const auto list = from + "/SHA256SUMS";
-  auto size = size_of(list);
-  if (!size) return fail(Code::kInvalidArgument, from + " is no backup of ours: it has no SHA256SUMS");
-  if (*size > kSumsBytesMax) return fail(Code::kCorrupt, list + " is too long to be one of ours");
-  std::string text(*size, '\0');
-  Disk& disk = Disk::real();
-  const File file(disk, disk.open(list, O_RDONLY | O_NOFOLLOW, 0));
-  if (!file) return system_error(errno, "cannot open " + list);
-  if (const int failed = disk::read_all(disk, file.fd(), text.data(), text.size()); failed != 0)
-    return system_error(failed, "cannot read " + list);
+  if (!size_of(list)) return fail(Code::kInvalidArgument, from + " is no backup of ours: it has no SHA256SUMS");
+  CODEQ_TRY(const auto text, read_file(list, kSumsBytesMax));
   auto parsed = parse_sums(text);
   if (!parsed) return fail(Code::kCorrupt, list + ": " + parsed.error().message);
   sums = *std::move(parsed);
+  CODEQ_TRY(const auto about, read_file(from + "/backup.json", 64U << 10U));
+  if (!about.starts_with(R"({"format":1,)"))
+    return fail(Code::kInvalidArgument, from + " has a backup.json that this version does not know: it may be from a newer one");
   std::vector<Piece> pieces;
   std::set<std::string> listed;
   for (const auto& sum : sums) {
