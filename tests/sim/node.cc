@@ -81,7 +81,11 @@ Result<void> Node::open_store() {
     CODEQ_TRY(const auto before, log_->begins_after());
     return before <= position.group;
   };
-  options.on_error = [this](const Error&) { failed_ = true; };
+  rocks_has_failed = false;
+  options.on_error = [this](const Error&) {
+    rocks_has_failed = true;
+    failed_ = true;
+  };
   CODEQ_TRY(rocks_, storage::rocks::RocksStore::open(std::move(options)));
   return {};
 }

@@ -62,6 +62,9 @@ class Machine {
   int boots_ = 1;
 };
 
+// RocksDB has told of a failing disk since the last start. A broker ends at that moment; here RocksDB goes on for a while.
+inline std::atomic<bool> rocks_has_failed = false;
+
 class Node final : private services::WebhookSender {
  public:
   struct Sent {

@@ -16,15 +16,16 @@ using services::TaskSnapshot;
 Counts& Counts::operator+=(const Counts& other) {
   histories += other.histories, steps += other.steps, tasks += other.tasks, finished += other.finished;
   webhooks += other.webhooks, power_cuts += other.power_cuts, kills += other.kills, stops += other.stops;
-  failures += other.failures, failed_starts += other.failed_starts;
+  failures += other.failures, failed_starts += other.failed_starts, cut_short += other.cut_short;
   return *this;
 }
 
 std::string Counts::text() const {
   return fmt::format(
       "{} histories of {} steps: {} tasks, {} finished, {} webhooks; {} power cuts, {} kills, {} stops, {} processes ended "
-      "by a failing disk, {} failed starts",
-      histories, steps, tasks, finished, webhooks, power_cuts, kills, stops, failures, failed_starts);
+      "by a failing disk, {} failed starts{}",
+      histories, steps, tasks, finished, webhooks, power_cuts, kills, stops, failures, failed_starts,
+      cut_short == 0 ? "" : fmt::format("; {} cut short by an assertion of RocksDB after a failure that it had been told", cut_short));
 }
 
 namespace {

@@ -15,7 +15,7 @@ namespace codeq::sim {
 
 struct Counts {
   std::uint64_t histories = 0, steps = 0, tasks = 0, finished = 0, webhooks = 0;
-  std::uint64_t power_cuts = 0, kills = 0, stops = 0, failures = 0, failed_starts = 0;
+  std::uint64_t power_cuts = 0, kills = 0, stops = 0, failures = 0, failed_starts = 0, cut_short = 0;
   Counts& operator+=(const Counts& other);
   [[nodiscard]] std::string text() const;
 };
