@@ -22,6 +22,7 @@
 #include <thread>
 #include <utility>
 
+#include "app/fd.h"
 #include "base/check.h"
 
 namespace codeq::app {
@@ -34,23 +35,6 @@ constexpr std::size_t kOutputBytesMax = 1 << 20;
 constexpr std::int32_t kWindowBytes = 1 << 20;
 constexpr std::string_view kPath = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 constexpr int kInvalidArgument = 3, kResourceExhausted = 8, kUnimplemented = 12, kInternal = 13;
-
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 struct Stream {
   std::string path, headers, body;

@@ -56,7 +56,7 @@ class Sha256 {
 };
 
 struct Piece {  // one file of a copy
-  std::string from, to;  // equal: it is in place, and only read and synced
+  std::string from, to;
   std::string name;      // in the list
   std::uint64_t bytes = 0, bytes_to_copy = 0;
 };
@@ -69,14 +69,10 @@ class Copier {
   void expect(std::uint64_t bytes) { at_.bytes_total += bytes; }
   // Returns its checksum.
   Result<std::string> copy(const Piece& piece) {
-    const bool in_place = piece.from == piece.to;
     const File from(disk_, disk_.open(piece.from, O_RDONLY | O_NOFOLLOW, 0));
     if (!from) return system_error(errno, "cannot open " + piece.from);
-    File to;
-    if (!in_place) {
-      to = File(disk_, disk_.open(piece.to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-      if (!to) return system_error(errno, "cannot create " + piece.to);
-    }
+    const File to(disk_, disk_.open(piece.to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    if (!to) return system_error(errno, "cannot create " + piece.to);
     Sha256 sum;
     for (std::uint64_t at = 0; at < piece.bytes;) {
       if (check_) CODEQ_TRY_VOID(check_());
@@ -87,13 +83,12 @@ class Copier {
       else
         CODEQ_TRY_VOID(read(from, piece.from, at, size));
       sum.add(buffer_.data(), size);
-      if (!in_place)
-        if (const int failed = disk::write_all(disk_, to.fd(), std::string_view(buffer_.data(), size), at); failed != 0)
-          return system_error(failed, "cannot write " + piece.to);
+      if (const int failed = disk::write_all(disk_, to.fd(), std::string_view(buffer_.data(), size), at); failed != 0)
+        return system_error(failed, "cannot write " + piece.to);
       at += size;
       tell(size);
     }
-    if (const int failed = disk::sync_all(disk_, in_place ? from.fd() : to.fd()); failed != 0)
+    if (const int failed = disk::sync_all(disk_, to.fd()); failed != 0)
       return system_error(failed, "cannot sync " + piece.to);
     return sum.hex();
   }
@@ -263,7 +258,7 @@ Result<BackupReport> finish_backup(const std::string& partial, const std::string
   return report;
 }
 
-// The files of a store's folder, in place in `folder`, or copied there from `from`.
+// The files of the store in `from`, to be copied into `folder`.
 Result<void> add_store(const std::string& from, const std::string& folder, std::vector<Piece>& pieces) {
   CODEQ_TRY(const auto names, names_in(from));
   for (const auto& name : names) {

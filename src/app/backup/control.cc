@@ -15,28 +15,12 @@
 #include <optional>
 #include <thread>
 
+#include "app/fd.h"
+
 namespace codeq::app {
 namespace {
 
 constexpr const char* kName = "control.sock";
-
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  [[nodiscard]] int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
 
 std::unexpected<Error> failed(const std::string& what) {
   return fail(Code::kIo, what + ": " + std::strerror(errno));

@@ -92,7 +92,7 @@ Result<std::unique_ptr<Folder>> Folder::open(const fs::path& path, std::uint64_t
   } else if (!is_unfinished_creation(names)) {
     if (std::any_of(names.begin(), names.end(), [](const auto& name) { return segment_number(name).has_value(); })) {
       return fail(Code::kCorrupt, fmt::format("{} is missing, but the log folder has segments: it was left untouched",
-                                              folder->path_of(std::string(kFormatName))));
+                                              folder->path_of(kFormatName)));
     }
     return fail(
         Code::kInvalidArgument,
@@ -118,7 +118,7 @@ Result<std::unique_ptr<Folder>> Folder::look(const fs::path& path, Disk& disk) {
   std::unique_ptr<Folder> folder(new Folder(path, disk));
   folder->looking_ = true;
   struct stat status{};
-  if (disk.status(folder->path_of(std::string(kFormatName)), status) != 0)
+  if (disk.status(folder->path_of(kFormatName), status) != 0)
     return fail(Code::kInvalidArgument, fmt::format("there is no log of ours in {}", text));
   if (disk.status(folder->path_of(kLockName), status) == 0) {  // a copy has none
     folder->lock_ = File(disk, disk.open(folder->path_of(kLockName), O_RDONLY | O_NOFOLLOW, 0));
@@ -156,7 +156,7 @@ Result<void> Folder::create(const std::vector<std::string>& names, std::uint64_t
     CODEQ_TRY(const bool nothing, holds_nothing(disk_, first.fd(), path_of(1)));
     if (!nothing)
       return fail(Code::kCorrupt, fmt::format("{} is missing, but {} holds records: it was left untouched",
-                                              path_of(std::string(kFormatName)), path_of(1)));
+                                              path_of(kFormatName), path_of(1)));
   }
   SystemRng rng;
   for (std::size_t at = 0; at < id_.size(); at += 8) {
@@ -170,31 +170,31 @@ Result<void> Folder::create(const std::vector<std::string>& names, std::uint64_t
   const auto bytes = encode_format_file(id_);
   const int failed = write_all(disk_, file.fd(), std::string_view(bytes.data(), bytes.size()), 0);
   if (failed != 0) return system_error(failed, fmt::format("cannot write {}", path_of(kFormatTemporary)));
-  return put_in_place(std::move(file), kFormatTemporary, std::string(kFormatName));
+  return put_in_place(std::move(file), kFormatTemporary, kFormatName);
 }
 
 Result<void> Folder::load_format() {
-  const File file(disk_, disk_.open(path_of(std::string(kFormatName)), O_RDONLY | O_NOFOLLOW, 0));
-  if (!file) return system_error(errno, fmt::format("cannot open {}", path_of(std::string(kFormatName))));
+  const File file(disk_, disk_.open(path_of(kFormatName), O_RDONLY | O_NOFOLLOW, 0));
+  if (!file) return system_error(errno, fmt::format("cannot open {}", path_of(kFormatName)));
   struct stat status{};
-  if (disk_.status(file.fd(), status) != 0) return system_error(errno, fmt::format("cannot read {}", path_of(std::string(kFormatName))));
+  if (disk_.status(file.fd(), status) != 0) return system_error(errno, fmt::format("cannot read {}", path_of(kFormatName)));
   std::array<char, 2 * kFormatFileBytes> bytes{};  // larger than the file may be, so that a longer one is seen
   const auto size = std::min<std::uint64_t>(static_cast<std::uint64_t>(status.st_size), bytes.size());
   if (const int failed = read_all(disk_, file.fd(), bytes.data(), size); failed != 0)
-    return system_error(failed, fmt::format("cannot read {}", path_of(std::string(kFormatName))));
+    return system_error(failed, fmt::format("cannot read {}", path_of(kFormatName)));
   const auto format = parse_format_file({bytes.data(), size});
   if (!format) {
     return fail(
         Code::kCorrupt,
         fmt::format(
             "{}, byte 0: these {} bytes are not the format file of a log, or are damaged: the folder was left untouched",
-            path_of(std::string(kFormatName)), status.st_size));
+            path_of(kFormatName), status.st_size));
   }
   if (format->version != kFormatVersion) {
     return fail(
         Code::kInvalidArgument,
         fmt::format("{}, byte 8: the log has format {}, this program knows format {}: the folder was left untouched",
-                    path_of(std::string(kFormatName)), format->version, kFormatVersion));
+                    path_of(kFormatName), format->version, kFormatVersion));
   }
   id_ = format->folder;
   return {};

@@ -40,7 +40,7 @@ struct SegmentFile {
 
 class Folder {
  public:
-  static constexpr std::string_view kFormatName = "format";
+  static constexpr const char* kFormatName = "format";
   // To look at a folder that no process uses (kUnavailable), and change nothing in it. kInvalidArgument: no log is there.
   static Result<std::unique_ptr<Folder>> look(const std::filesystem::path& path, Disk& disk);
   // Makes the folder with a first segment of `first_segment_bytes` when it is not there or empty.
