@@ -48,12 +48,6 @@ void Durability::advance(const Position& position) {
 }
 
 void Durability::fail_with(const Error& error) {
-  const std::scoped_lock held(mutex_);
-  if (!failed_) failed_ = error;
-  has_failed_ = true;
-}
-
-void Durability::fail_in_background(const Error& error) {
   const std::scoped_lock telling(telling_);
   {
     const std::scoped_lock held(mutex_);
@@ -74,6 +68,7 @@ Result<void> Durability::opened() {
 
 Result<void> Durability::state() const {
   if (!has_failed_) return {};
+  const std::scoped_lock told(telling_);  // nobody learns of a failure by an answer before on_error has returned
   const std::scoped_lock held(mutex_);
   return std::unexpected(*failed_);
 }
@@ -98,7 +93,7 @@ class Listener final : public rocksdb::EventListener {
     (flush ? durability_.bytes_flushed : durability_.bytes_compacted) += file.file_size;
   }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
-    durability_.fail_in_background(error_of(*status, "the store's background work failed").error());
+    durability_.fail_with(error_of(*status, "the store's background work failed").error());
   }
   void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* auto_recovery) override {
     *auto_recovery = false;  // after a failed sync nobody knows what is on the disk: only a new start finds out

@@ -32,10 +32,9 @@ class Durability {
   void flushed_to(std::uint64_t sequence);
   void advance(const Position& position);
 
-  // The first failure is kept.
-  void fail_with(const Error& error);            // of a caller, who is told by the answer
-  void fail_in_background(const Error& error);   // tells on_error, once the store is open
-  Result<void> opened();                         // until then a failure is told by the answer of open
+  // The first failure is kept and told to on_error once, whoever met it, before any call answers with it.
+  void fail_with(const Error& error);
+  Result<void> opened();  // until then a failure is told by the answer of open alone
   [[nodiscard]] Result<void> state() const;
   [[nodiscard]] Position durable() const;
 
@@ -49,7 +48,7 @@ class Durability {
   };
   const std::function<void(Position)> on_durable_;
   const std::function<void(const Error&)> on_error_;
-  std::mutex telling_;  // before mutex_: one callback at a time, in the order of positions
+  mutable std::mutex telling_;  // before mutex_: one callback at a time, in the order of positions
   mutable std::mutex mutex_;
   std::deque<Mark> marks_;  // written, not yet flushed; oldest first
   Position durable_;

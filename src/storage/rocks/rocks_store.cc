@@ -62,7 +62,7 @@ struct RocksStore::Impl {
     auto files = options.disk != nullptr ? on_disk(*options.disk) : rocksdb::FileSystem::Default();
     if (!cut.name.empty())
       files = cut_when_read(std::move(files), fmt::format("{}/{}", folder, cut.name), cut.whole_bytes);
-    const auto failed = [this](const Error& error) { durability.fail_in_background(error); };
+    const auto failed = [this](const Error& error) { durability.fail_with(error); };
     env = stop_at_first_failure(std::move(files), folder, failed);
   }
   ~Impl() { close(); }

@@ -41,7 +41,7 @@ struct Options {
   // What follows is called from any thread, also from inside write, flush and the destructor, never by two at a time.
   // It must not call write, flush or checkpoint.
   std::function<void(Position)> on_durable;  // durable() has moved on
-  // The first failure to change a file, before anybody can build on it, or of a background job; the store is done for.
+  // The first failure, told once, before any call answers with it; the store is done for. It must not call the store.
   std::function<void(const Error&)> on_error;
 };
 
