@@ -292,16 +292,47 @@ class TokenAuthenticator final : public Authenticator {
   TokenAuthenticator(std::unique_ptr<Validator> producer, std::unique_ptr<Validator> worker, bool producer_as_worker)
       : producer_(std::move(producer)), worker_(std::move(worker)), producer_as_worker_(producer_as_worker) {}
 
+  std::optional<Result<Principal>> check(TokenUse use, std::string_view token) const override {
+    const Presented presented{trimmed(token), Sha256::of(trimmed(token))};
+    switch (use) {
+      case TokenUse::kProducer: return producer(presented);
+      case TokenUse::kWorker: return worker(presented);
+      case TokenUse::kAny: return any(presented);
+    }
+    std::unreachable();
+  }
+  void check_later(TokenUse use, std::string token, Done<Principal> done) const override { done(*check(use, token)); }
+
   Result<Principal> producer(std::string_view header) const override {
-    if (producer_ == nullptr) return fail(Code::kInternal, "producer validator not configured");
+    CODEQ_TRY_VOID(configured(producer_, "producer"));
     CODEQ_TRY(const Presented presented, read_header(header));
+    return producer(presented);
+  }
+  Result<Principal> worker(std::string_view header) const override {
+    CODEQ_TRY_VOID(configured(worker_, "worker"));
+    CODEQ_TRY(const Presented presented, read_header(header));
+    return worker(presented);
+  }
+  Result<Principal> any(std::string_view header) const override {
+    const auto presented = read_header(header);
+    if (!presented) return fail(Code::kUnauthenticated, "invalid token");
+    return any(*presented);
+  }
+
+ private:
+  static Result<void> configured(const std::unique_ptr<Validator>& validator, std::string_view kind) {
+    if (validator == nullptr) return fail(Code::kInternal, fmt::format("{} validator not configured", kind));
+    return {};
+  }
+
+  Result<Principal> producer(const Presented& presented) const {
+    CODEQ_TRY_VOID(configured(producer_, "producer"));
     CODEQ_TRY(const Identity* identity, producer_->validate(presented));
     return with_tenant(*identity);
   }
 
-  Result<Principal> worker(std::string_view header) const override {
-    if (worker_ == nullptr) return fail(Code::kInternal, "worker validator not configured");
-    CODEQ_TRY(const Presented presented, read_header(header));
+  Result<Principal> worker(const Presented& presented) const {
+    CODEQ_TRY_VOID(configured(worker_, "worker"));
     const auto worker = as_worker(presented);
     if (worker) {
       CODEQ_TRY(Principal who, with_tenant(**worker));
@@ -318,11 +349,9 @@ class TokenAuthenticator final : public Authenticator {
     return who;
   }
 
-  Result<Principal> any(std::string_view header) const override {
-    const auto presented = read_header(header);
-    if (!presented) return fail(Code::kUnauthenticated, "invalid token");
+  Result<Principal> any(const Presented& presented) const {
     if (worker_ != nullptr) {
-      const auto worker = worker_->validate(*presented);
+      const auto worker = worker_->validate(presented);
       if (worker && !(*worker)->who.event_types.empty()) {
         CODEQ_TRY(Principal who, with_tenant(**worker));
         who.admin = false;
@@ -330,12 +359,11 @@ class TokenAuthenticator final : public Authenticator {
       }
     }
     if (producer_ != nullptr) {
-      if (const auto producer = producer_->validate(*presented)) return with_tenant(**producer);
+      if (const auto producer = producer_->validate(presented)) return with_tenant(**producer);
     }
     return fail(Code::kUnauthenticated, "invalid token");
   }
 
- private:
   Result<const Identity*> as_worker(const Presented& presented) const {
     CODEQ_TRY(const Identity* identity, worker_->validate(presented));
     if (identity->who.event_types.empty()) return fail(Code::kUnauthenticated, "missing eventTypes");
