@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/task_id.h"
@@ -39,6 +40,16 @@ struct TaskInfo {
   bool traced = false;          // tracing was on at create: the broker's own spans exist and are handed out
   TraceId timeline_trace_id;    // trace.span.trace_id, or one of our own where nothing came in and tracing was off
 };
+
+// A lease's holder as records and rows keep it: the worker's id and, where that is not the subject of its token, the
+// subject behind a 0x00. So a worker id that a stream chose for itself is of use to the same token subject alone.
+inline std::string holder_of(std::string_view worker_id, std::string_view subject) {
+  std::string holder(worker_id);
+  if (worker_id != subject) holder.append(1, '\0').append(subject);
+  return holder;
+}
+// The part of it that people see.
+inline std::string_view worker_id_of(std::string_view holder) { return holder.substr(0, holder.find('\0')); }
 
 struct Artifact {
   std::string name;

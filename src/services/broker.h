@@ -24,8 +24,9 @@ using Done = std::move_only_function<void(Result<T>)>;
 // Who asks, and under which request span.
 struct Caller {
   std::string tenant;
-  std::string subject;                 // the worker's identity on owner calls
-  core::SpanContext request;  // the request's SERVER span; with tracing off the received context, or invalid
+  std::string subject;                 // the worker's identity on owner calls (core::holder_of)
+  // The request's SERVER span; with tracing off the received context. Invalid on a stream, but where its metadata name one.
+  core::SpanContext request;
   std::int64_t received_steady_ns = 0;  // Clock::steady_ns when the request's head was read
 };
 
@@ -34,7 +35,7 @@ struct TaskSnapshot {
   std::shared_ptr<const std::string> payload;  // the JSON text as submitted
   core::Status status{};
   core::Place place{};
-  std::shared_ptr<const std::string> worker;  // null unless leased
+  std::shared_ptr<const std::string> worker;  // the holder (core::holder_of), null unless leased
   std::int64_t lease_until_ns = 0;
   std::uint64_t lease_token = 0;  // 0 unless leased
   std::uint32_t attempts = 0;
@@ -54,8 +55,8 @@ struct CreateTask {
   std::string idempotency_key;  // empty: none
   std::optional<std::int64_t> run_at_ns;  // wins over delay
   std::int64_t delay_ms = 0;  // >= 0
-  // The context to continue: with tracing on `Caller::request` is the parent and this gives tracestate and baggage;
-  // with tracing off it is kept as it is.
+  // The context to continue. With tracing on this gives tracestate and baggage, and the parent where `Caller::request` is
+  // invalid; with tracing off it is kept as it is.
   core::TraceContext incoming;
 };
 
@@ -64,6 +65,7 @@ struct ClaimTasks {
   std::uint32_t count = 1;
   std::int64_t lease_seconds = 0;  // <= 0: the default
   std::int64_t wait_ms = 0;  // 0: do not wait
+  std::size_t bytes_max = std::size_t{2} << 20;  // of the payloads together, but for the first one
 };
 
 struct OwnerCall {
@@ -80,6 +82,7 @@ struct SubmitResult {
   std::optional<std::uint64_t> lease_token;
   std::string status;  // as sent; COMPLETED or FAILED
   std::optional<std::string> result_json;  // an object's bytes as sent
+  bool may_lack_result = false;            // COMPLETED without one is fine
   std::string error;
   std::vector<core::Artifact> artifacts;
 };

@@ -13,7 +13,6 @@ namespace {
 constexpr std::size_t kCommandBytesMax = 256;
 constexpr std::size_t kIdempotencyKeyBytesMax = 1024;
 constexpr std::size_t kClaimCommandsMax = 100;
-constexpr std::size_t kClaimBytesMax = std::size_t{2} << 20;
 constexpr std::uint32_t kPicksPerLook = 64;  // claims of a queue after which its next tasks are looked after
 constexpr std::int64_t kLeaseSecondsMax = 365LL * 24 * 3600;
 
@@ -79,8 +78,9 @@ Result<core::CreateRecord> prepare(const PartitionOptions& options, observe::Tra
   r.trace = std::move(ask.incoming);
   r.traced = tracer.enabled();
   if (r.traced) {
-    if (caller.request.valid()) r.create_parent = caller.request.span_id;
-    r.trace.span = tracer.start(caller.request, rng);
+    const auto parent = caller.request.valid() ? caller.request : r.trace.span;
+    if (parent.valid()) r.create_parent = parent.span_id;
+    r.trace.span = tracer.start(parent, rng);
     r.create_span = r.trace.span.span_id;
     r.timeline_trace_id = r.trace.span.trace_id;
   } else {
@@ -245,15 +245,17 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
     return nullptr;
   };
   std::size_t bytes = 0;  // of one answer: the rest of a batch of large payloads is for the next claim
-  while (claimed.size() < ask.count && bytes < kClaimBytesMax) {
+  while (claimed.size() < ask.count && bytes < ask.bytes_max) {
     auto* queue = ready_queue();
     if (queue == nullptr) break;
     const auto sequence = queue->front();
-    if (state_.task(sequence) == nullptr) {
+    const auto* head = state_.task(sequence);
+    if (head == nullptr) {
       cold = queue;
       fetch_ahead(*queue);
       break;
     }
+    if (!claimed.empty() && bytes + head->payload->size() > ask.bytes_max) break;
     if (!worker) worker = std::make_shared<const std::string>(caller.subject);
     const auto effects = change(core::ClaimRecord{.time_ns = stamp_ns_,
                                                   .sequence = sequence,
@@ -415,7 +417,7 @@ void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std:
           core::SubmitRecord record{.time_ns = stamp_ns_,
                                     .owner = owner_fields(caller, item.task_id, item.lease_token),
                                     .status = core::Status{},
-                                    .has_result = item.result_json.has_value(),
+                                    .has_result = item.result_json.has_value() || item.may_lack_result,
                                     .result = {},
                                     .delivery_id = new_delivery_id(),
                                     .retention_ns = options_.retention_seconds * kNanosPerSecond};

@@ -1,6 +1,7 @@
 #include "services/task_spans.h"
 
 #include "core/record.h"
+#include "core/task.h"
 
 namespace codeq::services {
 namespace {
@@ -80,7 +81,7 @@ void webhook_attributes(const core::TaskInfo& info, const core::Event& event, ob
 
 void attempt_attributes(const core::TaskInfo& info, const core::Event& event, observe::Span& out) {
   common(info, out);
-  if (event.worker) out.set("codeq.worker_id", std::string_view(*event.worker));
+  if (event.worker) out.set("codeq.worker_id", core::worker_id_of(*event.worker));
   out.set("codeq.attempt", std::int64_t{event.attempt});
 }
 

@@ -170,7 +170,7 @@ void append_task(std::string& out, const services::TaskSnapshot& task, const Zon
   append_member(out, "status", status_text(task.status));
   append_member(out, "lastKnownLocation", place_text(task.place));
   if (task.worker) {
-    append_member_unless_empty(out, "workerId", *task.worker);
+    append_member_unless_empty(out, "workerId", core::worker_id_of(*task.worker));
     append_key(out, "leaseUntil");
     // Whole seconds, rounded down: a worker must not believe in more time than it has.
     out += '"';
