@@ -46,6 +46,16 @@ void add_dev(CLI::App& app, Cli& cli) {
       ->check(CLI::Range(0, 65'535))
       ->type_name("N")
       ->capture_default_str();
+  dev->add_option("--worker-stream-port", cli.dev.worker_stream_port,
+                  "Port of the gRPC streams of workers; where it is taken, any free one")
+      ->check(CLI::Range(0, 65'535))
+      ->type_name("N")
+      ->capture_default_str();
+  dev->add_option("--producer-stream-port", cli.dev.producer_stream_port,
+                  "Port of the gRPC streams of producers; where it is taken, any free one")
+      ->check(CLI::Range(0, 65'535))
+      ->type_name("N")
+      ->capture_default_str();
   dev->add_flag("--reset", cli.dev.reset, "Begin with an empty data folder");
   dev->footer(
       "Spans also go to OTEL_EXPORTER_OTLP_ENDPOINT when it is set. Webhooks to loopback addresses are allowed.");

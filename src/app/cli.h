@@ -33,6 +33,8 @@ struct DevOptions {
   std::string data = "./codeq-dev";
   std::string host = "127.0.0.1";
   int port = 8080;                 // 0: any free one
+  int worker_stream_port = 9091;   // where taken, any free one
+  int producer_stream_port = 9092;
   bool reset = false;              // begin with an empty data folder
 };
 

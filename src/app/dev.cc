@@ -27,9 +27,14 @@ int refuse(int status, const std::string& message) {
   return status;
 }
 
-void print_welcome(const std::string& base, const DevTokens& tokens, const std::string& folder) {
-  std::printf("codeq dev is ready: %s\n\n  data            %s\n  producer token  %s\n  worker token    %s\n\n",
+std::string bracketed(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
+
+void print_welcome(const Server& server, const std::string& host, const DevTokens& tokens, const std::string& folder) {
+  const std::string base = "http://" + host + ":" + std::to_string(server.port());
+  std::printf("codeq dev is ready: %s\n\n  data            %s\n  producer token  %s\n  worker token    %s\n",
               base.c_str(), folder.c_str(), tokens.producer.c_str(), tokens.worker.c_str());
+  std::printf("  gRPC streams    producers %s:%d, workers %s:%d\n\n", host.c_str(),
+              int{server.producer_stream_port().value_or(0)}, host.c_str(), int{server.worker_stream_port().value_or(0)});
   std::printf(
       "  curl -s -H 'Authorization: Bearer %s' %s/v1/codeq/tasks -d '{\"command\":\"HELLO\",\"payload\":{\"n\":1}}'\n",
       tokens.producer.c_str(), base.c_str());
@@ -50,6 +55,8 @@ int dev(const Cli& cli) {
   config.data_path = cli.dev.data;
   config.port = cli.dev.port;
   config.listen_host = cli.dev.host;
+  config.worker_stream_addr = bracketed(cli.dev.host) + ":" + std::to_string(cli.dev.worker_stream_port);
+  config.producer_stream_addr = bracketed(cli.dev.host) + ":" + std::to_string(cli.dev.producer_stream_port);
   if (!loaded->origins.contains("logLevel")) config.log_level = LogLevel::kWarn;
   if (!loaded->origins.contains("logFormat")) config.log_format = LogFormat::kText;
   set_up_logging(config);
@@ -68,9 +75,8 @@ int dev(const Cli& cli) {
   config.webhook_allowed_networks.insert(config.webhook_allowed_networks.end(), {"127.0.0.0/8", "::1/128"});
   auto server = Server::start(config, environment, true);
   if (!server) return refuse(server.error().exit_status, server.error().message);
-  print_welcome("http://" + (cli.dev.host.find(':') == std::string::npos ? cli.dev.host : "[" + cli.dev.host + "]") +
-                    ":" + std::to_string((*server)->port()),
-                *tokens, std::filesystem::absolute(config.data_path).string());
+  print_welcome(**server, bracketed(config.listen_host), *tokens,
+                std::filesystem::absolute(config.data_path).string());
   stop.wait();
   (*server)->stop();
   return kExitOk;

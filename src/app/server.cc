@@ -13,11 +13,13 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "app/backup/backup.h"
 #include "app/backup/control.h"
 #include "app/commands.h"
+#include "app/config/listen_address.h"
 #include "app/config_command.h"
 #include "app/exit_codes.h"
 #include "app/version.h"
@@ -29,6 +31,7 @@
 #include "observe/otlp/exporter.h"
 #include "services/partition.h"
 #include "storage/rocks/rocks_store.h"
+#include "transport/grpc/server.h"
 #include "transport/http/server.h"
 #include "transport/webhook/curl_sender.h"
 
@@ -158,6 +161,8 @@ struct Server::Parts {
   std::unique_ptr<LateSender> late;
   std::unique_ptr<services::Partition> partition;  // destroyed after the sender that calls it back
   std::unique_ptr<transport::CurlWebhookSender> webhooks;
+  std::unique_ptr<transport::GrpcServer> streams;
+  std::optional<std::uint16_t> worker_port, producer_port;  // of the streams that are on
   std::unique_ptr<transport::HttpServer> http;
   std::unique_ptr<Control> control;
   bool stopped = false;
@@ -165,6 +170,8 @@ struct Server::Parts {
   std::expected<void, StartFailure> open(const GetEnv& getenv, bool local_view);
   std::expected<void, StartFailure> open_tracer(const GetEnv& getenv, bool local_view);
   std::expected<void, StartFailure> open_partition(bool zoned);
+  std::expected<void, StartFailure> open_auth();
+  std::expected<void, StartFailure> open_streams(bool any_port);
   std::expected<void, StartFailure> open_http(bool zoned);
   void open_control();
   void control_line(std::string_view line, const Control::Send& send, const std::stop_token& stop);
@@ -310,10 +317,66 @@ void Server::Parts::exposition(services::Done<std::string> done) {
   });
 }
 
-std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
+std::expected<void, StartFailure> Server::Parts::open_auth() {
   auto authenticator_or = services::make_authenticator(auth_options(config));
   if (!authenticator_or) return failure(kExitConfig, "invalid config: " + authenticator_or.error().message);
   authenticator = std::move(*authenticator_or);
+  return {};
+}
+
+// `any_port`: where a port is taken, another one will do.
+std::expected<void, StartFailure> Server::Parts::open_streams(bool any_port) {
+  transport::GrpcOptions options;
+  const auto listen = [&](const std::string& address, bool workers) -> Result<void> {
+    if (address.empty()) return {};
+    CODEQ_TRY(const auto parsed, parse_listen_address(address));
+    options.listeners.push_back(
+        {.host = parsed.host, .port = parsed.port, .producers = !workers, .workers = workers});
+    return {};
+  };
+  for (const bool workers : {true, false})
+    if (const auto good = listen(workers ? config.worker_stream_addr : config.producer_stream_addr, workers); !good)
+      return failure(kExitConfig, "invalid config: " + good.error().message);
+  if (options.listeners.empty()) return {};
+  const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
+  options.io_threads = static_cast<unsigned>(config.stream_io_threads);
+  options.connections_max = std::min(size(config.stream_connections_max), connections_allowed());
+  options.streams_max = static_cast<std::uint32_t>(config.streams_per_connection_max);
+  options.header_bytes_max = size(config.stream_header_bytes_max);
+  options.in_flight_bytes_max = size(config.stream_in_flight_bytes_max);
+  options.reset_burst = static_cast<std::uint64_t>(config.stream_reset_burst);
+  options.reset_per_second = static_cast<std::uint64_t>(config.stream_resets_per_second);
+  options.continuations_max = size(config.stream_continuations_max);
+  options.settings_max = size(config.stream_settings_max);
+  options.idle_frames_per_second = size(config.stream_idle_frames_per_second);
+  options.keepalive_after = seconds(config.stream_keepalive_seconds);
+  options.calls.in_flight_max = size(config.stream_in_flight_max);
+  options.calls.credits_max = size(config.stream_credits_max);
+  options.calls.ready_count_max = size(config.stream_ready_count_max);
+  options.calls.json_depth_max = size(config.http_json_depth_max);
+  options.calls.hello_timeout_ns = config.stream_hello_timeout_seconds * kNanosPerSecond;
+  const transport::grpc::CallDeps deps{.broker = *partition,
+                                       .authenticator = *authenticator,
+                                       .clock = clock,
+                                       .metrics = &metrics,
+                                       .rates = nullptr,
+                                       .limits = {}};
+  auto started = transport::GrpcServer::start(options, deps);
+  if (!started && any_port) {
+    for (auto& listener : options.listeners) listener.port = 0;
+    started = transport::GrpcServer::start(options, deps);
+  }
+  if (!started) return failure(kExitBind, "stream server: " + started.error().message);
+  streams = std::move(*started);
+  for (std::size_t i = 0; i < options.listeners.size(); ++i) {
+    (options.listeners[i].workers ? worker_port : producer_port) = streams->port(i);
+    spdlog::info("{} streaming gRPC enabled on port {}", options.listeners[i].workers ? "worker" : "producer",
+                 streams->port(i));
+  }
+  return {};
+}
+
+std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
   transport::HttpOptions options;
   options.host = config.listen_host;
   options.port = static_cast<std::uint16_t>(config.port);
@@ -355,6 +418,8 @@ std::expected<void, StartFailure> Server::Parts::open(const GetEnv& getenv, bool
   if (auto done = open_tracer(getenv, local_view); !done) return done;
   if (auto done = open_partition(zoned); !done) return done;
   open_control();
+  if (auto done = open_auth(); !done) return done;
+  if (auto done = open_streams(local_view); !done) return done;
   return open_http(zoned);
 }
 
@@ -432,19 +497,27 @@ std::expected<std::unique_ptr<Server>, StartFailure> Server::start(const Config&
 }
 
 std::uint16_t Server::port() const { return parts_->http->port(); }
+std::optional<std::uint16_t> Server::worker_stream_port() const { return parts_->worker_port; }
+std::optional<std::uint16_t> Server::producer_stream_port() const { return parts_->producer_port; }
 
 void Server::stop() {
   auto& p = *parts_;
   if (std::exchange(p.stopped, true)) return;
   if (p.http) p.http->stop_accepting();
+  if (p.streams) p.streams->stop_accepting();
   p.control.reset();
-  if (p.partition) p.partition->begin_drain();
   const auto began = p.clock.steady_ns();
-  if (p.http) p.http->drain(seconds(10));
+  const auto left = [&] {
+    const auto rest = seconds(10) - std::chrono::nanoseconds(p.clock.steady_ns() - began);
+    return std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(rest));
+  };
+  if (p.streams) p.streams->begin_drain();
+  if (p.partition) p.partition->begin_drain();
+  if (p.http) p.http->drain(left());
   p.http.reset();
-  const auto left = seconds(10) - std::chrono::nanoseconds(p.clock.steady_ns() - began);
-  if (p.partition)
-    p.partition->wait_deliveries(std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(left)));
+  if (p.streams) p.streams->drain(std::min(left(), milliseconds(3'000)));
+  p.streams.reset();
+  if (p.partition) p.partition->wait_deliveries(left());
   if (p.partition) p.partition->stop();
   p.webhooks.reset();
   p.partition.reset();

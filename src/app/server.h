@@ -1,7 +1,7 @@
 // One broker process: every room opened in order, joined, and closed in the reverse order.
 //
-//   start   log -> replay -> partition -> HTTP last: an accepted connection means ready
-//   stop    stop accepting -> answer parked polls -> drain HTTP (10 s) -> partition -> log -> flush spans (5 s)
+//   start   log -> replay -> partition -> streams -> HTTP last: an accepted connection means ready
+//   stop    stop accepting -> end streams -> answer parked polls -> drain HTTP (10 s together) -> partition -> log -> flush spans (5 s)
 //
 // Errors   start: the first room that cannot open, with the exit status that says so
 // Threads  start, stop and the destructor from one thread
@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "app/config/load.h"
@@ -35,6 +36,9 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   [[nodiscard]] std::uint16_t port() const;
+  // Nothing: that listener is off.
+  [[nodiscard]] std::optional<std::uint16_t> worker_stream_port() const;
+  [[nodiscard]] std::optional<std::uint16_t> producer_stream_port() const;
   void stop();
 
  private:

@@ -144,6 +144,11 @@ void Metrics::rate_limit_hit(std::string_view scope, std::string_view operation)
   ++rate_limits_[key];
 }
 
+void Metrics::stream_rejected(std::string_view operation, std::string_view code) {
+  const std::scoped_lock lock(mutex_);
+  ++stream_rejections_[{std::string(operation), std::string(code)}];
+}
+
 void Metrics::write_counters(const std::vector<const Row*>& rows, std::string& out) const {
   const auto by_command = [&](std::string_view name, std::string_view help, std::uint64_t Command::* member) {
     Family family(name, "counter", help, out);
@@ -176,8 +181,13 @@ void Metrics::write_counters(const std::vector<const Row*>& rows, std::string& o
       }
     }
   }
-  Family limits("codeq_rate_limit_hits_total", "counter", "Requests that a rate limit refused.", out);
-  for (const auto& [key, count] : rate_limits_) limits.sample({{"scope", key.first}, {"operation", key.second}}, count);
+  {
+    Family limits("codeq_rate_limit_hits_total", "counter", "Requests that a rate limit refused.", out);
+    for (const auto& [key, count] : rate_limits_) limits.sample({{"scope", key.first}, {"operation", key.second}}, count);
+  }
+  Family rejected("codeq_stream_rejected_total", "counter", "Negative answers on streams, by operation and error code.", out);
+  for (const auto& [key, count] : stream_rejections_)
+    rejected.sample({{"operation", key.first}, {"code", key.second}}, count);
 }
 
 void Metrics::write_latency(const std::vector<const Row*>& rows, std::string& out) const {

@@ -54,6 +54,8 @@ class Metrics {
   void webhook_delivery(Webhook kind, std::string_view command,
                         Delivery outcome);  // once per delivery, not per attempt
   void rate_limit_hit(std::string_view scope, std::string_view operation);
+  // A negative answer on a stream, which clients may leave unread. `code`: the stable slug of the error.
+  void stream_rejected(std::string_view operation, std::string_view code);
 
   [[nodiscard]] std::string exposition(const Gauges& gauges);
 
@@ -86,6 +88,7 @@ class Metrics {
   std::mutex mutex_;
   Commands commands_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> rate_limits_;
+  std::map<std::pair<std::string, std::string>, std::uint64_t> stream_rejections_;
 };
 
 }  // namespace codeq::observe

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "app/config/listen_address.h"
 #include "app/config/suggest.h"
 
 namespace codeq::app {
@@ -86,6 +87,7 @@ void settle_memory(LoadedConfig& loaded, Messages& wrong) {
   const auto share = config.memory_budget_bytes / 8;
   for (auto* part : {&config.store_write_buffer_bytes, &config.store_cache_bytes, &config.http_in_flight_bytes_max})
     if (*part == 0) *part = share;
+  if (config.stream_in_flight_bytes_max == 0) config.stream_in_flight_bytes_max = share / 2;
   // Half of the budget is for queues and tasks; the rest must hold the three parts.
   const auto parts = config.store_write_buffer_bytes + config.store_cache_bytes + config.http_in_flight_bytes_max;
   if (parts > config.memory_budget_bytes / 2)
@@ -110,6 +112,18 @@ void settle_server(LoadedConfig& loaded, Messages& wrong) {
   }
 }
 
+void settle_streams(LoadedConfig& loaded, Messages& wrong) {
+  const Config& config = loaded.config;
+  const auto check = [&](std::string_view key, const std::string& address, std::string_view kind, bool has_validator) {
+    if (address.empty()) return;
+    if (const auto parsed = parse_listen_address(address); !parsed)
+      wrong.push_back(where(loaded, key) + parsed.error().message);
+    if (!has_validator) wrong.push_back(fmt::format("{}{} set but no {} validator configured", where(loaded, key), key, kind));
+  };
+  check("workerStreamAddr", config.worker_stream_addr, "worker", !config.worker_auth_provider.empty());
+  check("producerStreamAddr", config.producer_stream_addr, "producer", !config.producer_auth_provider.empty());
+}
+
 void settle_webhooks(LoadedConfig& loaded, Messages& wrong) {
   const Config& config = loaded.config;
   if (lower_trimmed(config.webhook_hmac_secret).empty()) {
@@ -131,6 +145,7 @@ void settle(LoadedConfig& loaded, Messages& wrong) {
   settle_memory(loaded, wrong);
   settle_auth(loaded, wrong, "producer", config.producer_auth_provider, config.producer_auth_config);
   settle_auth(loaded, wrong, "worker", config.worker_auth_provider, config.worker_auth_config);
+  settle_streams(loaded, wrong);
   settle_webhooks(loaded, wrong);
   if (!config.producer_auth_provider.empty() && config.worker_auth_provider.empty()) {
     loaded.warnings.push_back("workerAuthProvider is not set: worker routes answer 500");

@@ -105,10 +105,27 @@ struct Config {
   TracingValues tracing_file;            // the YAML keys
   TracingValues tracing_env;             // the TRACING_* variables
 
+  // Streams
+  std::string worker_stream_addr;        // "host:port" or ":port"; empty: off
+  std::string producer_stream_addr;
+  std::int64_t stream_io_threads = 1;
+  std::int64_t stream_connections_max = 10'000;
+  std::int64_t streams_per_connection_max = 100;
+  std::int64_t stream_in_flight_max = 4'096;
+  std::int64_t stream_credits_max = 16'384;
+  std::int64_t stream_ready_count_max = 1'024;
+  std::int64_t stream_hello_timeout_seconds = 10;
+  std::int64_t stream_keepalive_seconds = 60;
+  std::int64_t stream_header_bytes_max = 16'384;
+  std::int64_t stream_in_flight_bytes_max = 0;  // after loading: never 0
+  std::int64_t stream_reset_burst = 1'000;
+  std::int64_t stream_resets_per_second = 33;
+  std::int64_t stream_continuations_max = 8;
+  std::int64_t stream_settings_max = 32;
+  std::int64_t stream_idle_frames_per_second = 2'000;
+
   // Later releases; read so that a file written for them is checked today
   RateLimit rate_producer, rate_worker, rate_webhook, rate_admin;
-  std::string worker_stream_addr;
-  std::string producer_stream_addr;
 
   [[nodiscard]] bool is_dev() const;     // `env` is "dev" in any case; grants no right to anyone
 };

@@ -240,11 +240,15 @@ TEST(Config, SeveralPartitionsAreAcceptedWithAWarning) {
   EXPECT_SAYS(warnings("persistenceConfig: {numShards: 4}"), "4 partitions asked for; this version runs one");
 }
 
-TEST(Config, StreamAddressesSayThatNobodyListens) {
-  EXPECT_EQ(
-      warnings("workerStreamAddr: ':9091'\nproducerStreamAddr: ':9092'"),
-      "workerStreamAddr (c.yaml:1), producerStreamAddr (c.yaml:2): accepted, but no listener is open until the stream release\n");
-  EXPECT_EQ(warnings("workerStreamAddr: ''"), "");
+TEST(Config, StreamAddressesAreCheckedAndNeedAValidator) {
+  EXPECT_SAYS(why("workerStreamAddr: ':9091'"), "workerStreamAddr set but no worker validator configured");
+  EXPECT_SAYS(why("producerStreamAddr: '9092'"), "`host:port` is expected");
+  for (const char* bad : {"'x:1'", "':'", "':99999'", "'1.2.3:5'", "':1x'"})
+    EXPECT_SAYS(why(std::string("producerAuthProvider: static\nproducerAuthConfig: t\nproducerStreamAddr: ") + bad),
+                "`host:port` is expected");
+  for (const char* good : {"':9092'", "'127.0.0.1:0'", "'[::1]:9092'", "'localhost:9092'", "''"})
+    EXPECT_EQ(why(std::string("producerAuthProvider: static\nproducerAuthConfig: t\nproducerStreamAddr: ") + good), "")
+        << good;
 }
 
 TEST(Config, RateLimitsWarnOnlyWhenSet) {

@@ -10,36 +10,19 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "transport/connection_count.h"
 #include "transport/http/api.h"
 
 namespace codeq::transport::http {
-
-// How many connections there are, over all loops; drain waits for it to fall to zero.
-class ConnectionCount {
- public:
-  // False: there are `max` already.
-  bool enter(std::size_t max);
-  void leave();
-  [[nodiscard]] std::size_t now() const;
-  // False at the deadline.
-  bool wait_for_none(std::chrono::milliseconds deadline);
-
- private:
-  mutable std::mutex mutex_;
-  std::condition_variable none_;
-  std::size_t count_ = 0;  // under mutex_
-};
 
 // What all connections hold in memory, bodies, answers and kept buffers. Creates are refused past 70 % of the bound, claims
 // and reads past 85 %, the calls of a lease's owner and replies past all of it.

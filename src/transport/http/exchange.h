@@ -7,9 +7,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +19,7 @@
 #include "transport/http/artifacts.h"
 #include "transport/http/decode.h"
 #include "transport/http/router.h"
+#include "transport/mailbox.h"
 
 namespace codeq::transport::http {
 
@@ -87,25 +86,9 @@ struct Exchange {
   Response response;
 };
 
-// Answers that came from other threads, for one io thread.
-class Inbox {
+class Inbox final : public Mailbox<std::shared_ptr<Exchange>> {
  public:
-  // `wake`: makes the io thread call `take` soon; called at most once until it did.
-  // `orphan`: what to do with an answer that comes after `close`, on the thread that brings it.
-  Inbox(std::function<void()> wake, std::function<void(Exchange&)> orphan)
-      : wake_(std::move(wake)), orphan_(std::move(orphan)) {}
-
-  void push(std::shared_ptr<Exchange> exchange);
-  void take(std::vector<std::shared_ptr<Exchange>>& out);  // `out` is empty before
-  void close();  // `wake` is not called any more
-
- private:
-  std::mutex mutex_;
-  std::vector<std::shared_ptr<Exchange>> answered_;  // under mutex_, like the two below
-  bool armed_ = false;
-  bool closed_ = false;
-  std::function<void()> wake_;
-  std::function<void(Exchange&)> orphan_;
+  using Mailbox::Mailbox;
 };
 
 // The callback that brings a broker's answer home.

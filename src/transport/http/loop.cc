@@ -14,28 +14,6 @@ constexpr auto kTick = std::chrono::milliseconds(250);  // how late a timeout ma
 
 }  // namespace
 
-bool ConnectionCount::enter(std::size_t max) {
-  const std::scoped_lock lock(mutex_);
-  if (count_ >= max) return false;
-  ++count_;
-  return true;
-}
-
-void ConnectionCount::leave() {
-  const std::scoped_lock lock(mutex_);
-  if (--count_ == 0) none_.notify_all();
-}
-
-std::size_t ConnectionCount::now() const {
-  const std::scoped_lock lock(mutex_);
-  return count_;
-}
-
-bool ConnectionCount::wait_for_none(std::chrono::milliseconds deadline) {
-  std::unique_lock lock(mutex_);
-  return none_.wait_for(lock, deadline, [this] { return count_ == 0; });
-}
-
 bool InFlight::refuses(const Route* route) const {
   if (!crowded()) return false;
   if (route == nullptr) return true;
@@ -63,7 +41,7 @@ Loop::Loop(const HttpOptions& opts, Api& the_api, ConnectionCount& the_count, In
       in_flight(the_in_flight),
       inbox(
           std::make_shared<Inbox>([this] { asio::post(context, [this] { deliver(); }); },
-                                  [&broker = the_api.broker()](Exchange& exchange) { give_back(broker, exchange); })) {}
+                                  [&broker = the_api.broker()](const Shared& exchange) { give_back(broker, *exchange); })) {}
 
 Loop::~Loop() { inbox->close(); }
 

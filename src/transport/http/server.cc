@@ -1,11 +1,11 @@
 #include "transport/http/server.h"
 
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <future>
 #include <optional>
 
 #include "transport/http/connection.h"
+#include "transport/listen.h"
 
 namespace codeq::transport {
 
@@ -21,33 +21,6 @@ constexpr std::string_view kTooManyConnections =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json; charset=utf-8\r\nRetry-After: 1\r\n"
     "Connection: close\r\nContent-Length: 52\r\n\r\n"
     R"({"error":"too many connections","code":"overloaded"})";
-
-std::unexpected<Error> cannot(const std::string& act, const HttpOptions& options, const error_code& ec) {
-  return fail(Code::kIo, act + " " + (options.host.empty() ? "*" : options.host) + ":" + std::to_string(options.port) +
-                             ": " + ec.message());
-}
-
-// Every address to try, in order: both families at once where the machine has IPv6.
-std::vector<tcp::endpoint> endpoints(const HttpOptions& options, error_code& ec) {
-  if (options.host.empty()) return {{tcp::v6(), options.port}, {tcp::v4(), options.port}};
-  if (options.host == "localhost")
-    return {{asio::ip::address_v4::loopback(), options.port}, {asio::ip::address_v6::loopback(), options.port}};
-  const auto address = asio::ip::make_address(options.host, ec);
-  if (ec) return {};
-  return {{address, options.port}};
-}
-
-bool listen_on(tcp::acceptor& acceptor, const tcp::endpoint& endpoint, const HttpOptions& options, error_code& ec) {
-  error_code ignored;
-  if (acceptor.is_open()) acceptor.close(ignored);
-  acceptor.open(endpoint.protocol(), ec);
-  if (ec) return false;
-  acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
-  if (!ec && endpoint.protocol() == tcp::v6()) acceptor.set_option(asio::ip::v6_only(!options.host.empty()), ec);
-  if (!ec) acceptor.bind(endpoint, ec);
-  if (!ec) acceptor.listen(options.backlog, ec);
-  return !ec;
-}
 
 }  // namespace
 
@@ -107,7 +80,7 @@ struct HttpServer::Impl {
   }
 
   HttpOptions options;
-  http::ConnectionCount count;
+  ConnectionCount count;
   http::InFlight in_flight;
   http::Api api;
   std::vector<std::unique_ptr<http::Loop>> loops;
@@ -124,18 +97,7 @@ HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpOptions options, HttpDeps deps) {
   auto impl = std::make_unique<Impl>(std::move(options), std::move(deps));
-  error_code ec;
-  const auto candidates = endpoints(impl->options, ec);
-  if (ec) return fail(Code::kInvalidArgument, "not an address to listen on: " + impl->options.host);
-  bool listening = false;
-  for (const auto& endpoint : candidates) {
-    if ((listening = listen_on(*impl->acceptor, endpoint, impl->options, ec))) break;
-    if (ec == asio::error::address_in_use || ec == asio::error::access_denied) break;
-  }
-  if (!listening) return cannot("cannot listen on", impl->options, ec);
-  const auto local = impl->acceptor->local_endpoint(ec);
-  if (ec) return cannot("cannot listen on", impl->options, ec);
-  impl->port = local.port();
+  CODEQ_TRY(impl->port, listen_on(*impl->acceptor, impl->options.host, impl->options.port, impl->options.backlog));
   impl->accept();
   for (auto& loop : impl->loops) impl->threads.emplace_back([&loop = *loop] { loop.run(); });
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));

@@ -1,0 +1,596 @@
+#include "transport/grpc/connection.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <cstring>
+
+#include "transport/grpc/health_call.h"
+#include "transport/grpc/producer_call.h"
+#include "transport/grpc/worker_call.h"
+
+namespace codeq::transport::grpc {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+namespace {
+
+constexpr std::size_t kOutputAhead = 256U << 10U;    // packed for the socket at one time
+constexpr std::size_t kProgressBytes = 16U << 10U;   // what resets the clock of a slow message
+constexpr std::size_t kKeptBytes = 64U << 10U;       // a larger buffer is given back when it is empty
+constexpr std::size_t kReadsPerTurn = 4;             // of a full buffer, before others get their turn
+constexpr auto kLinger = std::chrono::milliseconds(2'000);  // after our last byte, for the client to read it
+
+constexpr std::string_view kProducerService = "producerpb.ProducerStream";
+constexpr std::string_view kWorkerService = "workerpb.WorkerStream";
+
+std::int64_t ns(std::chrono::milliseconds ms) { return std::chrono::nanoseconds(ms).count(); }
+
+nghttp2_nv header(std::string_view name, std::string_view value) {
+  // nghttp2 copies both; its interface is just not const.
+  const auto bytes = [](std::string_view text) {
+    return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
+  };
+  return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
+}
+
+// grpc-message: printable ASCII as it is, the rest and '%' as %XX (PROTOCOL-HTTP2.md, "Percent-Encoded").
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte <= 0x7e && c != '%') {
+      out += c;
+    } else {
+      out += '%';
+      out += kDigits[byte >> 4U];
+      out += kDigits[byte & 15U];
+    }
+  }
+  return out;
+}
+
+std::vector<std::string_view> views(const std::vector<std::string>& texts) { return {texts.begin(), texts.end()}; }
+
+}  // namespace
+
+// ---------------------------------------------------------------- a connection's beginning
+
+Connection::Connection(Loop& loop, tcp::socket socket, const GrpcListener& services)
+    : loop_(loop), socket_(std::move(socket)), services_(services) {}
+
+Connection::~Connection() {
+  for (auto& [id, slot] : slots_) loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(slot->accounted));
+  if (session_ != nullptr) nghttp2_session_del(session_);
+}
+
+std::shared_ptr<Connection> Connection::open(Loop& loop, tcp::socket socket, const GrpcListener& services) {
+  std::shared_ptr<Connection> connection(new Connection(loop, std::move(socket), services));
+  return connection->make_session() ? connection : nullptr;
+}
+
+bool Connection::make_session() {
+  const auto& options = loop_.options;
+  nghttp2_session_callbacks* callbacks = nullptr;
+  nghttp2_option* settings = nullptr;
+  if (nghttp2_session_callbacks_new(&callbacks) != 0) return false;
+  const std::unique_ptr<nghttp2_session_callbacks, decltype(&nghttp2_session_callbacks_del)> owned(
+      callbacks, nghttp2_session_callbacks_del);
+  if (nghttp2_option_new(&settings) != 0) return false;
+  const std::unique_ptr<nghttp2_option, decltype(&nghttp2_option_del)> owned_settings(settings, nghttp2_option_del);
+  nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, &on_begin_headers);
+  nghttp2_session_callbacks_set_on_header_callback(callbacks, &on_header);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, &on_frame);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, &on_data);
+  nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, &on_frame_sent);
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, &on_stream_close);
+  nghttp2_option_set_no_auto_window_update(settings, 1);
+  nghttp2_option_set_no_closed_streams(settings, 1);
+  nghttp2_option_set_stream_reset_rate_limit(settings, options.reset_burst, options.reset_per_second);
+  nghttp2_option_set_max_continuations(settings, options.continuations_max);
+  nghttp2_option_set_max_settings(settings, options.settings_max);
+  nghttp2_option_set_max_outbound_ack(settings, options.acks_unsent_max);
+  nghttp2_option_set_max_deflate_dynamic_table_size(settings, 4096);
+  if (nghttp2_session_server_new2(&session_, callbacks, this, settings) != 0) return false;
+  const std::array<nghttp2_settings_entry, 4> offer = {
+      {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.streams_max},
+       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.window_bytes},
+       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(options.header_bytes_max)},
+       {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, 4096}}};
+  // The window of the connection is that of all its streams together: what bounds memory is the window of each.
+  constexpr std::int32_t kConnectionWindow = 16 << 20;
+  return nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, offer.data(), offer.size()) == 0 &&
+         nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kConnectionWindow) == 0;
+}
+
+void Connection::start() {
+  error_code ignored;
+  socket_.set_option(tcp::no_delay(true), ignored);
+  socket_.non_blocking(true, ignored);
+  heard_ns_ = idle_since_ns_ = loop_.deps.clock.steady_ns();
+  flush();  // our SETTINGS
+  wait_to_read();
+}
+
+// ---------------------------------------------------------------- in
+
+void Connection::wait_to_read() {
+  if (reading_ || closed_) return;
+  reading_ = true;
+  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code& ec) {
+    self->reading_ = false;
+    if (self->closed_) return;
+    if (ec) return self->close();
+    self->read();
+  });
+}
+
+void Connection::read() {
+  auto& buffer = loop_.buffer;
+  for (std::size_t turn = 0; turn < kReadsPerTurn; ++turn) {
+    error_code ec;
+    const auto n = socket_.read_some(asio::buffer(buffer.data(), buffer.size()), ec);
+    if (ec == asio::error::would_block || ec == asio::error::try_again) break;
+    if (ec) return close();
+    heard_ns_ = received_ns_ = loop_.deps.clock.steady_ns();
+    pinged_ns_ = 0;
+    if (!lingering_ && !feed(std::string_view(buffer.data(), n))) break;
+    if (n < buffer.size()) break;
+  }
+  flush();
+  wait_to_read();
+}
+
+bool Connection::feed(std::string_view bytes) {
+  const auto taken =
+      nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  if (taken < 0) {
+    // Not HTTP/2, or a flood that nghttp2 has no frame for. What it has to say (GOAWAY) still goes out.
+    if (taken != NGHTTP2_ERR_BAD_CLIENT_MAGIC) nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
+    said_goodbye_ = true;
+    return false;
+  }
+  return true;
+}
+
+int Connection::on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+  auto& self = *static_cast<Connection*>(user);
+  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+  auto slot = std::make_unique<Slot>();
+  slot->connection = &self;
+  slot->id = frame->hd.stream_id;
+  nghttp2_session_set_stream_user_data(session, slot->id, slot.get());
+  self.slots_.emplace(slot->id, std::move(slot));
+  return 0;
+}
+
+int Connection::on_header(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t* name_bytes,
+                          std::size_t name_size, const std::uint8_t* value_bytes, std::size_t value_size, std::uint8_t,
+                          void* user) {
+  auto& self = *static_cast<Connection*>(user);
+  auto* slot = static_cast<Slot*>(nghttp2_session_get_stream_user_data(session, frame->hd.stream_id));
+  if (slot == nullptr || slot->opened) return 0;
+  const std::string_view name(reinterpret_cast<const char*>(name_bytes), name_size);
+  const std::string_view value(reinterpret_cast<const char*>(value_bytes), value_size);
+  slot->header_bytes += name_size + value_size + 32;  // as RFC 9113 6.5.2 counts
+  if (slot->header_bytes > self.loop_.options.header_bytes_max) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  if (name == ":path") slot->path = value;
+  if (name == ":method") slot->method = value;
+  if (name == "content-type") slot->content_type = value;
+  if (name == "grpc-encoding") slot->encoding = value;
+  if (name == "traceparent") slot->traceparent.emplace_back(value);
+  if (name == "tracestate") slot->tracestate.emplace_back(value);
+  if (name == "baggage") slot->baggage.emplace_back(value);
+  return 0;
+}
+
+int Connection::on_frame(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+  auto& self = *static_cast<Connection*>(user);
+  switch (frame->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA: {
+      auto* slot = static_cast<Slot*>(nghttp2_session_get_stream_user_data(session, frame->hd.stream_id));
+      if (slot == nullptr) return 0;
+      if (frame->hd.type == NGHTTP2_HEADERS && !slot->opened) self.open_call(*slot);
+      if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0) self.count_idle_frame();
+      if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+        slot->input_over = true;
+        self.touch(*slot);
+      }
+      return 0;
+    }
+    case NGHTTP2_PING:
+    case NGHTTP2_SETTINGS:
+    case NGHTTP2_PRIORITY: self.count_idle_frame(); return 0;
+    default: return 0;
+  }
+}
+
+// gRPC clients measure the path with PINGs while we send (a bandwidth probe), so frames that we have sent clear the count.
+void Connection::count_idle_frame() {
+  if (received_ns_ - idle_second_ns_ >= kNanosPerSecond) {
+    idle_second_ns_ = received_ns_;
+    idle_frames_ = 0;
+  }
+  if (++idle_frames_ > loop_.options.idle_frames_per_second) end_with(NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+int Connection::on_data(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
+                        std::size_t size, void* user) {
+  auto& self = *static_cast<Connection*>(user);
+  // Other streams must not wait for one that is not read: its own window is what holds it.
+  nghttp2_session_consume_connection(session, size);
+  auto* slot = static_cast<Slot*>(nghttp2_session_get_stream_user_data(session, id));
+  if (slot == nullptr || slot->call == nullptr || slot->call->ending) {
+    nghttp2_session_consume_stream(session, id, size);
+    return 0;
+  }
+  slot->owed += size;
+  slot->reader.feed({reinterpret_cast<const char*>(bytes), size});
+  self.touch(*slot);
+  self.go_on(*slot);
+  return 0;
+}
+
+// ---------------------------------------------------------------- calls
+
+void Connection::open_call(Slot& slot) {
+  slot.opened = true;
+  served_one_ = true;
+  if (slot.method != "POST" || !slot.content_type.starts_with("application/grpc")) {
+    const std::array headers = {header(":status", "415")};
+    nghttp2_submit_response(session_, slot.id, headers.data(), headers.size(), nullptr);
+    return;
+  }
+  if (draining_) return refuse(slot, number_of(GrpcStatus::kUnavailable), "the broker is stopping");
+  if (!slot.encoding.empty() && slot.encoding != "identity")
+    return refuse(slot, kUnimplemented, "compression is not supported");
+  if (loop_.crowded()) return refuse(slot, number_of(GrpcStatus::kResourceExhausted), "overloaded, try again");
+  slot.call = make_call(slot);
+  if (slot.call == nullptr) return refuse(slot, kUnimplemented, "unknown service or method");
+  slot.call->slot = &slot;
+  const std::array headers = {header(":status", "200"), header("content-type", "application/grpc"),
+                              header("grpc-accept-encoding", "identity")};
+  nghttp2_data_provider body{};
+  body.source.ptr = &slot;
+  body.read_callback = &on_read_output;
+  nghttp2_submit_response(session_, slot.id, headers.data(), headers.size(), &body);
+}
+
+// "Trailers-Only" of gRPC over HTTP/2.
+void Connection::refuse(Slot& slot, int status, std::string_view message) {
+  const auto number = std::to_string(status);
+  const auto text = percent_encoded(message);
+  const std::array headers = {header(":status", "200"), header("content-type", "application/grpc"),
+                              header("grpc-status", number), header("grpc-message", text),
+                              header("grpc-accept-encoding", "identity")};
+  slot.trailers = true;
+  nghttp2_submit_response(session_, slot.id, headers.data(), headers.size(), nullptr);
+}
+
+std::shared_ptr<Call> Connection::make_call(const Slot& slot) {
+  const auto traceparent = views(slot.traceparent), tracestate = views(slot.tracestate), baggage = views(slot.baggage);
+  const auto metadata = [&] {
+    return core::extract({.traceparent = traceparent, .tracestate = tracestate, .baggage = baggage});
+  };
+  const std::string_view path = slot.path;
+  if (services_.producers && path == "/producerpb.ProducerStream/Stream")
+    return std::make_shared<ProducerCall>(loop_.deps, loop_.mailbox, metadata());
+  if (services_.workers && path == "/workerpb.WorkerStream/Stream")
+    return std::make_shared<WorkerCall>(loop_.deps, loop_.mailbox, metadata());
+  const bool check = path == "/grpc.health.v1.Health/Check";
+  if (check || path == "/grpc.health.v1.Health/Watch") {
+    std::vector<std::string_view> services;
+    if (services_.producers) services.push_back(kProducerService);
+    if (services_.workers) services.push_back(kWorkerService);
+    return std::make_shared<HealthCall>(loop_.deps, loop_.mailbox, std::move(services), !check);
+  }
+  return nullptr;
+}
+
+void Connection::touch(Slot& slot) {
+  if (std::exchange(slot.touched, true)) return;
+  touched_.push_back(&slot);
+}
+
+void Connection::answered(Slot& slot) {
+  touch(slot);
+  loop_.mark_dirty(*this);
+}
+
+void Connection::go_on(Slot& slot) {
+  if (slot.call == nullptr) return;
+  auto& call = *slot.call;
+  std::string_view message;
+  while (!call.ending && !call.paused()) {
+    const auto state = slot.reader.next(call.message_bytes_max(), message);
+    if (state == FrameReader::State::kNeedsMore) break;
+    switch (state) {
+      case FrameReader::State::kMessage: call.message(message, received_ns_); break;
+      case FrameReader::State::kTooLarge:
+        call.finish(number_of(GrpcStatus::kResourceExhausted), "a message is larger than this server takes");
+        break;
+      case FrameReader::State::kCompressed: call.finish(kUnimplemented, "compression is not supported"); break;
+      case FrameReader::State::kNeedsMore: break;
+    }
+  }
+  if (call.ending) slot.reader.release();
+  slot.reader.compact();
+  const bool stuck = !call.ending && call.paused();
+  if (!stuck && slot.owed > 0) nghttp2_session_consume_stream(session_, slot.id, std::exchange(slot.owed, 0));
+  if (slot.reader.empty() || stuck) {
+    slot.partial_since_ns = 0;
+  } else if (slot.partial_since_ns == 0 || slot.reader.pending() >= slot.partial_then + kProgressBytes) {
+    slot.partial_since_ns = received_ns_;
+    slot.partial_then = slot.reader.pending();
+  }
+  if (slot.reader.pending() > kProgressBytes && loop_.crowded())
+    call.finish(number_of(GrpcStatus::kResourceExhausted), "overloaded, try again");
+}
+
+// What a burst has touched: calls ask the Broker, the output wakes.
+void Connection::work() {
+  for (std::size_t i = 0; i < touched_.size(); ++i) {  // it may grow meanwhile
+    auto& slot = *touched_[i];
+    slot.touched = false;
+    if (slot.call == nullptr) continue;
+    auto& call = *slot.call;
+    go_on(slot);  // it may have been paused
+    if (!call.ending) call.burst_over();
+    if (slot.input_over && !slot.told_input_over && !call.ending && !call.paused()) {
+      slot.told_input_over = true;
+      if (!slot.reader.empty())
+        call.finish(number_of(GrpcStatus::kInvalidArgument), "the last message is cut off");
+      else
+        call.half_closed();
+    }
+    if ((call.unsent() > 0 || call.ending) && std::exchange(slot.deferred, false))
+      nghttp2_session_resume_data(session_, slot.id);
+    account(slot);
+  }
+  touched_.clear();
+}
+
+void Connection::account(Slot& slot) {
+  const auto now =
+      slot.reader.capacity() + (slot.call == nullptr ? 0 : slot.call->output.capacity() + slot.call->held_bytes());
+  loop_.held.fetch_add(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(slot.accounted),
+                       std::memory_order_relaxed);
+  slot.accounted = now;
+}
+
+// ---------------------------------------------------------------- out
+
+ssize_t Connection::on_read_output(nghttp2_session* session, std::int32_t id, std::uint8_t* out, std::size_t room,
+                                   std::uint32_t* flags, nghttp2_data_source* source, void* user) {
+  auto& self = *static_cast<Connection*>(user);
+  auto& slot = *static_cast<Slot*>(source->ptr);
+  auto& call = *slot.call;
+  const auto part = std::min(room, call.unsent());
+  if (part > 0) {
+    std::memcpy(out, call.output.data() + call.output_start, part);
+    call.output_start += part;
+    slot.packed += part;
+    self.idle_frames_ = 0;
+    if (call.unsent() == 0) {
+      call.output.clear();
+      call.output_start = 0;
+      if (call.output.capacity() > kKeptBytes) call.output.shrink_to_fit();
+      self.touch(slot);  // it may have waited for room
+    } else if (call.output_start > kOutputAhead) {
+      call.output.erase(0, call.output_start);
+      call.output_start = 0;
+    }
+    if (!call.handed.empty() && call.handed.front().end <= slot.packed) self.handing_.push_back(&slot);
+  }
+  if (call.unsent() > 0) return static_cast<ssize_t>(part);
+  if (call.ending) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    const auto status = std::to_string(call.ending->status);
+    const auto text = percent_encoded(call.ending->message);
+    const std::array trailer = {header("grpc-status", status), header("grpc-message", text)};
+    nghttp2_submit_trailer(session, id, trailer.data(), text.empty() ? 1 : 2);
+    slot.trailers = true;
+    return static_cast<ssize_t>(part);
+  }
+  if (part > 0) return static_cast<ssize_t>(part);
+  slot.deferred = true;
+  return NGHTTP2_ERR_DEFERRED;
+}
+
+int Connection::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+  // The RPC is over for us; a client that is still sending is told so, as gRPC servers do.
+  const bool last = frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  if (last && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+  return 0;
+}
+
+int Connection::on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t error_code, void* user) {
+  auto& self = *static_cast<Connection*>(user);
+  const auto it = self.slots_.find(id);
+  if (it == self.slots_.end()) return 0;
+  self.stream_over(*it->second, error_code);
+  self.slots_.erase(it);
+  if (self.slots_.empty()) self.idle_since_ns_ = self.loop_.deps.clock.steady_ns();
+  return 0;
+}
+
+void Connection::stream_over(Slot& slot, std::uint32_t error_code) {
+  loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(slot.accounted));
+  slot.accounted = 0;
+  std::erase(touched_, &slot);
+  std::erase(handing_, &slot);
+  if (slot.call == nullptr) return;
+  slot.call->slot = nullptr;
+  slot.call->gone();
+  for (auto& handed : slot.call->handed) loop_.deps.broker.undelivered(handed.tasks);
+  slot.call->handed.clear();
+  if (error_code == NGHTTP2_NO_ERROR) return;
+  // A client that cancels reads no more of this stream: what its machine has not got yet, it will never get.
+  const auto got = acknowledged();
+  for (auto& given : given_) {
+    if (given.stream != slot.id || given.end <= got) continue;
+    loop_.deps.broker.undelivered(given.tasks);
+    given.tasks.clear();
+  }
+}
+
+bool Connection::fill() {
+  while (out_.size() - out_start_ < kOutputAhead) {
+    const std::uint8_t* bytes = nullptr;
+    const auto made = nghttp2_session_mem_send(session_, &bytes);
+    if (made < 0) return false;
+    if (made == 0) return true;
+    out_.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(made));
+    note_handed();
+  }
+  return true;
+}
+
+void Connection::note_handed() {
+  for (auto* slot : handing_) {
+    auto& handed = slot->call->handed;
+    while (!handed.empty() && handed.front().end <= slot->packed) {
+      given_.push_back({out_base_ + out_.size(), slot->id, std::move(handed.front().tasks)});
+      handed.pop_front();
+    }
+  }
+  handing_.clear();
+}
+
+void Connection::flush() {
+  while (!closed_ && !write_waiting_) {
+    if (!lingering_) {
+      work();
+      if (!fill()) return close();
+    }
+    if (out_start_ == out_.size()) break;
+    while (out_start_ < out_.size()) {
+      error_code ec;
+      const auto n = socket_.write_some(asio::buffer(out_.data() + out_start_, out_.size() - out_start_), ec);
+      if (ec == asio::error::would_block || ec == asio::error::try_again) return wait_to_write();
+      if (ec) return close();
+      out_start_ += n;
+    }
+    out_base_ += out_.size();
+    out_.clear();
+    out_start_ = 0;
+    if (out_.capacity() > kKeptBytes) out_.shrink_to_fit();
+    // Kept until the client's machine has them, or there are enough newer ones.
+    constexpr std::size_t kGivenKept = 64;
+    if (given_.size() > kGivenKept) {
+      const auto got = acknowledged();
+      while (!given_.empty() && given_.front().end <= got) given_.pop_front();
+    }
+  }
+  if (closed_ || write_waiting_ || lingering_) return;
+  if (draining_ && slots_.empty() && !said_goodbye_) end_with(NGHTTP2_NO_ERROR);
+  const bool over = nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+  if (over || (said_goodbye_ && nghttp2_session_want_write(session_) == 0)) return linger();
+}
+
+void Connection::end_with(std::uint32_t error_code) {
+  if (std::exchange(said_goodbye_, true)) return;
+  nghttp2_session_terminate_session(session_, error_code);
+  loop_.mark_dirty(*this);
+}
+
+void Connection::wait_to_write() {
+  write_waiting_ = true;
+  write_since_ns_ = loop_.deps.clock.steady_ns();
+  socket_.async_wait(tcp::socket::wait_write, [self = shared_from_this()](const error_code& ec) {
+    self->write_waiting_ = false;
+    if (self->closed_) return;
+    if (ec) return self->close();
+    self->flush();
+  });
+}
+
+// The client gets time to read our last bytes: closing with unread input would reset the connection.
+void Connection::linger() {
+  if (std::exchange(lingering_, true)) return;
+  error_code ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  linger_since_ns_ = loop_.deps.clock.steady_ns();
+}
+
+std::uint64_t Connection::acknowledged() const {
+  const auto written = out_base_ + out_start_;
+  int unacknowledged = 0;
+  auto& socket = const_cast<tcp::socket&>(socket_);  // its handle is not const
+  if (!socket.is_open() || ::ioctl(socket.native_handle(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged < 0)
+    return written;
+  return written - std::min<std::uint64_t>(written, static_cast<std::uint64_t>(unacknowledged));
+}
+
+// ---------------------------------------------------------------- the end
+
+void Connection::drain() {
+  if (std::exchange(draining_, true) || closed_) return;
+  nghttp2_submit_shutdown_notice(session_);
+  for (auto& [id, slot] : slots_) {
+    if (slot->call == nullptr) continue;
+    slot->call->drain();
+    touch(*slot);
+  }
+  flush();
+}
+
+void Connection::tick(std::int64_t now) {
+  if (closed_) return;
+  const auto& options = loop_.options;
+  if (lingering_) {
+    if (now - linger_since_ns_ >= ns(draining_ ? std::chrono::milliseconds(0) : kLinger)) close();
+    return;
+  }
+  if (write_waiting_) {
+    if (now - write_since_ns_ >= ns(options.write_timeout)) close();
+    return;
+  }
+  if (slots_.empty()) {
+    if (now - idle_since_ns_ >= ns(served_one_ ? options.idle_timeout : options.open_timeout)) {
+      served_one_ ? end_with(NGHTTP2_NO_ERROR) : close();
+      return;
+    }
+  }
+  if (pinged_ns_ != 0) {
+    if (now - pinged_ns_ >= ns(options.keepalive_timeout)) return close();
+  } else if (now - heard_ns_ >= ns(options.keepalive_after)) {
+    pinged_ns_ = now;
+    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+    loop_.mark_dirty(*this);
+  }
+  for (auto& [id, slot] : slots_) {
+    if (slot->call == nullptr) continue;
+    slot->call->tick(now);
+    if (slot->partial_since_ns != 0 && now - slot->partial_since_ns >= ns(options.message_timeout))
+      slot->call->finish(number_of(GrpcStatus::kDeadlineExceeded), "a message did not arrive in time");
+    if (slot->call->ending || slot->call->unsent() > 0) answered(*slot);
+  }
+  if (dirty) flush();
+}
+
+void Connection::close() {
+  if (std::exchange(closed_, true)) return;
+  const auto self = shared_from_this();
+  const auto got = acknowledged();
+  auto& broker = loop_.deps.broker;
+  for (auto& [id, slot] : slots_) stream_over(*slot, NGHTTP2_NO_ERROR);
+  slots_.clear();
+  for (const auto& given : given_)
+    if (given.end > got && !given.tasks.empty()) broker.undelivered(given.tasks);
+  given_.clear();
+  error_code ignored;
+  socket_.close(ignored);
+  loop_.remove(*this);
+}
+
+}  // namespace codeq::transport::grpc
