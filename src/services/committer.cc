@@ -134,6 +134,7 @@ void Committer::write(Group group) {
       to_span(*draft.info, draft.event, span);
       if (span.end_ns == 0) span.end_ns = std::max(durable_ns, span.start_ns);
     }
+    span.parent_is_remote = draft.remote_parent;
     tracer_.record(span);
   }
 }

@@ -29,6 +29,7 @@ struct SpanDraft {
   bool replay = false;
   core::SpanContext context;
   std::string tracestate;
+  bool remote_parent = false;  // the parent is not a span of ours
 };
 
 struct Group {

@@ -210,11 +210,16 @@ void Partition::create_now(const Caller& caller, std::vector<Result<core::Create
                    : delay_ms == 0 ? 0
                                    : stamp_ns_ + std::min(delay_ms, std::max<std::int64_t>(delay_max_ms, 0)) *
                                                      kNanosPerMilli;
+    const auto drafts = group_.spans.size();
     auto effects = change(r);
     if (!effects) {
       answers.push_back(std::unexpected<Error>(effects.error()));
       continue;
     }
+    // Without a request span of ours the create span continues somebody else's.
+    if (!caller.request.valid())
+      for (auto d = drafts; d < group_.spans.size(); ++d)
+        group_.spans[d].remote_parent = group_.spans[d].event.kind == core::EventKind::kCreate;
     if (!effects->duplicate) {
       deps_.metrics.task_created(r.command);
     } else if (r.traced && r.trace.span.sampled()) {
@@ -226,6 +231,7 @@ void Partition::create_now(const Caller& caller, std::vector<Result<core::Create
       draft.replay = true;
       draft.context = r.trace.span;
       draft.tracestate = r.trace.tracestate;
+      draft.remote_parent = !caller.request.valid();
       group_.spans.push_back(std::move(draft));
     }
     answers.push_back(snapshot(*effects->task));

@@ -121,14 +121,15 @@ void Connection::start() {
 
 // ---------------------------------------------------------------- in
 
+// Who does not take our answers is not listened to: what they would add to has no room.
 void Connection::wait_to_read() {
-  if (reading_ || closed_) return;
+  if (reading_ || closed_ || write_waiting_) return;
   reading_ = true;
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code& ec) {
     self->reading_ = false;
     if (self->closed_) return;
     if (ec) return self->close();
-    self->read();
+    if (!self->write_waiting_) self->read();
   });
 }
 
@@ -511,6 +512,7 @@ void Connection::wait_to_write() {
     if (self->closed_) return;
     if (ec) return self->close();
     self->flush();
+    self->wait_to_read();
   });
 }
 
