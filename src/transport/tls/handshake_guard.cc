@@ -25,6 +25,7 @@ HandshakeGuard::Verdict HandshakeGuard::record_begins() {
 
 HandshakeGuard::Verdict HandshakeGuard::message_begins() {
   if (first_message_ && message_[0] != kClientHello) return Verdict::kNotTls;
+  hello_seen_ = !first_message_;
   first_message_ = false;
   message_left_ = std::size_t{message_[1]} << 16U | std::size_t{message_[2]} << 8U | message_[3];
   return message_left_ > kHandshakeMessageBytesMax ? Verdict::kTooLarge : Verdict::kFine;

@@ -22,6 +22,8 @@ class HandshakeGuard {
 
   // `changed_over`: the version that was agreed on encrypts everything after a ChangeCipherSpec (TLS 1.2).
   Verdict look(std::string_view wire, bool changed_over);
+  // All of the ClientHello has been seen.
+  [[nodiscard]] bool hello_complete() const { return !first_message_ && (hello_seen_ || message_left_ == 0); }
 
  private:
   Verdict record_begins();
@@ -32,7 +34,7 @@ class HandshakeGuard {
   std::size_t header_bytes_ = 0, message_header_bytes_ = 0;
   std::size_t record_left_ = 0, message_left_ = 0;
   std::size_t total_ = 0;
-  bool first_record_ = true, first_message_ = true, encrypted_ = false;
+  bool first_record_ = true, first_message_ = true, hello_seen_ = false, encrypted_ = false;
 };
 
 }  // namespace codeq::transport

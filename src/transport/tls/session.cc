@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "transport/tls/context.h"
@@ -19,8 +20,7 @@ namespace {
 
 constexpr std::size_t kRecordBytes = 16U << 10U;
 constexpr std::size_t kWireKept = 32U << 10U;         // a larger buffer is given back when it is empty
-constexpr std::size_t kSessionBytes = 10U << 10U;     // measured: what OpenSSL keeps of an idle session
-constexpr std::size_t kHandshakeBytes = 40U << 10U;   // and of one whose handshake is under way
+constexpr std::size_t kHandshakeBytes = 45U << 10U;   // measured: what OpenSSL holds until the handshake is done
 
 // A change of keys costs us some 10 us for 27 bytes of the client's, and is answered. Nobody needs many.
 constexpr std::uint64_t kLateMessagesFree = 32;
@@ -44,7 +44,7 @@ std::string subject_of(SSL* ssl) {
 // that came too early is kept by OpenSSL itself) and appends to the session's `out_`.
 struct TlsSession::Engine {
   std::string_view source;
-  std::string* sink = nullptr;
+  std::string& sink;
   HandshakeGuard guard;
   std::shared_ptr<SSL_CTX> context;  // what this session began with
   SSL* ssl = nullptr;
@@ -52,7 +52,11 @@ struct TlsSession::Engine {
   std::uint64_t plain_bytes = 0;  // received
   bool open = false, too_many = false;
 
+  explicit Engine(std::string& out) : sink(out) {}
   ~Engine() { SSL_free(ssl); }
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  void start();  // a session costs 9 KiB from here on
 
   static Engine& of(BIO* bio) { return *static_cast<Engine*>(BIO_get_data(bio)); }
   static int read(BIO* bio, char* to, int room) {
@@ -69,7 +73,7 @@ struct TlsSession::Engine {
   }
   static int write(BIO* bio, const char* from, int bytes) {
     BIO_clear_retry_flags(bio);
-    if (bytes > 0) of(bio).sink->append(from, static_cast<std::size_t>(bytes));
+    if (bytes > 0) of(bio).sink.append(from, static_cast<std::size_t>(bytes));
     return bytes;
   }
   static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
@@ -99,29 +103,30 @@ struct TlsSession::Engine {
 };
 
 TlsSession::TlsSession(std::shared_ptr<TlsContext> context)
-    : context_(std::move(context)), engine_(std::make_unique<Engine>()) {
-  {
-    const std::scoped_lock lock(context_->mutex_);
-    engine_->context = context_->current_;
-  }
-  engine_->sink = &out_;
-  engine_->ssl = SSL_new(engine_->context.get());
-  CHECK(engine_->ssl != nullptr);
-  auto* bio = BIO_new(Engine::method());
-  CHECK(bio != nullptr);
-  BIO_set_data(bio, engine_.get());
-  SSL_set_bio(engine_->ssl, bio, bio);  // takes it
-  SSL_set_accept_state(engine_->ssl);
-  SSL_set_msg_callback(engine_->ssl, &Engine::message);
-  SSL_set_msg_callback_arg(engine_->ssl, engine_.get());
+    : context_(std::move(context)), engine_(std::make_unique<Engine>(out_)) {
+  const std::scoped_lock lock(context_->mutex_);
+  engine_->context = context_->current_;
 }
 
 TlsSession::~TlsSession() {
-  if (state_ == State::kHandshake) ++context_->counters_->handshakes_failed;
+  // Who only looks whether the port is open has not tried to shake hands.
+  if (state_ == State::kHandshake || !hello_.empty()) ++context_->counters_->handshakes_failed;
+}
+
+void TlsSession::Engine::start() {
+  ssl = SSL_new(context.get());
+  CHECK(ssl != nullptr);
+  auto* bio = BIO_new(Engine::method());
+  CHECK(bio != nullptr);
+  BIO_set_data(bio, this);
+  SSL_set_bio(ssl, bio, bio);  // takes it
+  SSL_set_accept_state(ssl);
+  SSL_set_msg_callback(ssl, &Engine::message);
+  SSL_set_msg_callback_arg(ssl, this);
 }
 
 std::size_t TlsSession::memory() const {
-  return out_.capacity() + (state_ == State::kHandshake ? kHandshakeBytes : kSessionBytes);
+  return out_.capacity() + hello_.capacity() + (state_ == State::kHandshake ? kHandshakeBytes : 0);
 }
 
 void TlsSession::written(std::size_t bytes) {
@@ -151,21 +156,31 @@ Error TlsSession::failure() const {
 }
 
 Result<void> TlsSession::fail_now(Error error) {
-  if (state_ == State::kHandshake) ++context_->counters_->handshakes_failed;
+  if (state_ != State::kOpen) ++context_->counters_->handshakes_failed;
   state_ = State::kFailed;
-  engine_->source = {};
+  hello_ = {};
+  engine_.reset();
   return std::unexpected(std::move(error));
 }
 
-Result<void> TlsSession::handshake() {
-  auto* ssl = engine_->ssl;
-  const auto changed_over = SSL_version(ssl) <= TLS1_2_VERSION;
-  switch (engine_->guard.look(engine_->source, changed_over)) {
+// Nothing is computed, and little is kept, before a ClientHello is complete.
+Result<void> TlsSession::greet(std::string_view wire) {
+  switch (engine_->guard.look(wire, state_ == State::kHandshake && SSL_version(engine_->ssl) <= TLS1_2_VERSION)) {
     case HandshakeGuard::Verdict::kFine: break;
     case HandshakeGuard::Verdict::kNotTls: not_tls_ = true; return fail_now({Code::kBadRequest, "TLS is spoken here"});
     case HandshakeGuard::Verdict::kTooLarge:
       return fail_now({Code::kBadRequest, "TLS: a handshake message is too large"});
   }
+  if (state_ == State::kHandshake) return {};
+  hello_.append(wire);
+  if (!engine_->guard.hello_complete()) return {};
+  state_ = State::kHandshake;
+  engine_->start();
+  return {};
+}
+
+Result<void> TlsSession::handshake() {
+  auto* ssl = engine_->ssl;
   const int done = SSL_do_handshake(ssl);
   if (done != 1) {
     if (SSL_get_error(ssl, done) == SSL_ERROR_WANT_READ) return {};
@@ -188,7 +203,16 @@ Result<void> TlsSession::receive(std::string_view wire, std::string& plain) {
   if (input_ended_ || wire.empty()) return {};
   ERR_clear_error();
   engine_->source = wire;
-  if (state_ == State::kHandshake) CODEQ_TRY_VOID(handshake());
+  std::string hello;
+  if (state_ != State::kOpen) {
+    CODEQ_TRY_VOID(greet(wire));
+    if (state_ == State::kHello) return {};
+    if (!hello_.empty()) {  // which ends with `wire`
+      hello = std::exchange(hello_, {});
+      engine_->source = hello;
+    }
+    CODEQ_TRY_VOID(handshake());
+  }
   std::array<char, kRecordBytes> buffer;
   while (state_ == State::kOpen) {
     std::size_t n = 0;
@@ -210,7 +234,7 @@ Result<void> TlsSession::receive(std::string_view wire, std::string& plain) {
 }
 
 Result<void> TlsSession::send(std::string_view plain) {
-  CHECK(state_ != State::kHandshake);
+  CHECK(state_ == State::kOpen || state_ == State::kFailed);
   if (state_ == State::kFailed) return fail(Code::kBadRequest, "TLS: the session has failed before");
   if (plain.empty()) return {};
   ERR_clear_error();

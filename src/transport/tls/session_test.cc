@@ -348,6 +348,23 @@ TEST_F(TlsSessionTest, GarbageEndsInAnErrorAndTakesNoMemory) {
   EXPECT_EQ(context->stats().handshakes_failed, 201U);
 }
 
+TEST_F(TlsSessionTest, AHelloThatDoesNotEndHoldsNoMoreThanItsBytes) {
+  const auto context = open();
+  TlsPeer client({});
+  client.turn();
+  const auto hello = client.take();
+  TlsSession session(context);
+  std::string plain;
+  for (std::size_t i = 0; i + 1 < hello.size(); ++i) {
+    ASSERT_TRUE(session.receive(hello.substr(i, 1), plain));
+    ASSERT_TRUE(session.before_hello());
+    ASSERT_LT(session.memory(), 2 * hello.size() + 64);
+  }
+  ASSERT_TRUE(session.receive(hello.substr(hello.size() - 1), plain));
+  EXPECT_FALSE(session.before_hello());
+  EXPECT_FALSE(session.wire().empty()) << "it is answered";
+}
+
 TEST_F(TlsSessionTest, AfterAReloadNewSessionsGetTheNewCertificateAndOldOnesGoOn) {
   const auto context = open();
   Pair old(context, {.trusts = &ca});
