@@ -25,6 +25,7 @@ constexpr std::size_t kOutputAhead = 256U << 10U;    // packed for the socket at
 constexpr std::size_t kProgressBytes = 16U << 10U;   // what resets the clock of a slow message
 constexpr std::size_t kKeptBytes = 64U << 10U;       // a larger buffer is given back when it is empty
 constexpr std::size_t kReadsPerTurn = 4;             // of a full buffer, before others get their turn
+constexpr std::size_t kStrayBytesPerSecond = 32U << 20U;  // DATA of streams that are over
 constexpr auto kLinger = std::chrono::milliseconds(2'000);  // after our last byte, for the client to read it
 
 constexpr std::string_view kProducerService = "producerpb.ProducerStream";
@@ -89,6 +90,7 @@ bool Connection::make_session() {
   nghttp2_session_callbacks_set_on_header_callback(callbacks, &on_header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, &on_frame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, &on_data);
+  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, &on_begin_frame);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, &on_frame_sent);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, &on_stream_close);
   nghttp2_option_set_no_auto_window_update(settings, 1);
@@ -153,6 +155,7 @@ bool Connection::feed(std::string_view bytes) {
   const auto taken =
       nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (taken < 0) {
+    cut_ = true;
     // Not HTTP/2, or a flood that nghttp2 has no frame for. What it has to say (GOAWAY) still goes out.
     if (taken != NGHTTP2_ERR_BAD_CLIENT_MAGIC) nghttp2_session_terminate_session(session_, NGHTTP2_PROTOCOL_ERROR);
     said_goodbye_ = true;
@@ -214,13 +217,26 @@ int Connection::on_frame(nghttp2_session* session, const nghttp2_frame* frame, v
   }
 }
 
+void Connection::new_second() {
+  if (received_ns_ - idle_second_ns_ < kNanosPerSecond) return;
+  idle_second_ns_ = received_ns_;
+  idle_frames_ = stray_bytes_ = 0;
+}
+
 // gRPC clients measure the path with PINGs while we send (a bandwidth probe), so frames that we have sent clear the count.
 void Connection::count_idle_frame() {
-  if (received_ns_ - idle_second_ns_ >= kNanosPerSecond) {
-    idle_second_ns_ = received_ns_;
-    idle_frames_ = 0;
-  }
+  new_second();
   if (++idle_frames_ > loop_.options.idle_frames_per_second) end_with(NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+// What was under way when a stream ended is dropped by nghttp2; who goes on sending it is cut.
+int Connection::on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* frame, void* user) {
+  auto& self = *static_cast<Connection*>(user);
+  if (frame->type != NGHTTP2_DATA || nghttp2_session_get_stream_user_data(session, frame->stream_id) != nullptr) return 0;
+  self.new_second();
+  self.stray_bytes_ += frame->length;
+  if (self.stray_bytes_ > kStrayBytesPerSecond) self.end_with(NGHTTP2_ENHANCE_YOUR_CALM);
+  return 0;
 }
 
 int Connection::on_data(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
@@ -406,7 +422,10 @@ ssize_t Connection::on_read_output(nghttp2_session* session, std::int32_t id, st
   return NGHTTP2_ERR_DEFERRED;
 }
 
-int Connection::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void*) {
+int Connection::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+  // A client that sends beyond its window does not speak HTTP/2: nothing that it sends is worth reading.
+  if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR)
+    static_cast<Connection*>(user)->end_with(NGHTTP2_FLOW_CONTROL_ERROR);
   // The RPC is over for us; a client that is still sending is told so, as gRPC servers do.
   const bool last = frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (last && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
@@ -500,6 +519,7 @@ void Connection::flush() {
 
 void Connection::end_with(std::uint32_t error_code) {
   if (std::exchange(said_goodbye_, true)) return;
+  cut_ = error_code != NGHTTP2_NO_ERROR;
   nghttp2_session_terminate_session(session_, error_code);
   loop_.mark_dirty(*this);
 }
@@ -518,6 +538,7 @@ void Connection::wait_to_write() {
 
 // The client gets time to read our last bytes: closing with unread input would reset the connection.
 void Connection::linger() {
+  if (cut_) return close();
   if (std::exchange(lingering_, true)) return;
   error_code ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);

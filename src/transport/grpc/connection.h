@@ -94,12 +94,14 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void stream_over(Slot& slot, std::uint32_t error_code);
   [[nodiscard]] std::uint64_t acknowledged() const;  // bytes that the client's machine has
   void count_idle_frame();
+  void new_second();
 
   static int on_begin_headers(nghttp2_session*, const nghttp2_frame*, void*);
   static int on_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t*, std::size_t, const std::uint8_t*,
                        std::size_t, std::uint8_t, void*);
   static int on_frame(nghttp2_session*, const nghttp2_frame*, void*);
   static int on_data(nghttp2_session*, std::uint8_t, std::int32_t, const std::uint8_t*, std::size_t, void*);
+  static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd*, void*);
   static int on_frame_sent(nghttp2_session*, const nghttp2_frame*, void*);
   static int on_stream_close(nghttp2_session*, std::int32_t, std::uint32_t, void*);
   static ssize_t on_read_output(nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t, std::uint32_t*,
@@ -119,13 +121,14 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
 
   bool reading_ = false, write_waiting_ = false, closed_ = false, lingering_ = false, draining_ = false;
   bool said_goodbye_ = false, served_one_ = false;
+  bool cut_ = false;  // the client breaks the rules: it gets no time to read our last bytes
   std::int64_t received_ns_ = 0;  // of the burst
   std::int64_t heard_ns_ = 0;  // the last byte that came
   std::int64_t pinged_ns_ = 0;  // 0: no PING of ours is out
   std::int64_t idle_since_ns_ = 0;  // without a stream
   std::int64_t write_since_ns_ = 0, linger_since_ns_ = 0;
   std::int64_t idle_second_ns_ = 0;  // the second that idle_frames_ counts
-  std::size_t idle_frames_ = 0;
+  std::size_t idle_frames_ = 0, stray_bytes_ = 0;
 };
 
 class Loop {
