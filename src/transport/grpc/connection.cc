@@ -65,7 +65,9 @@ std::vector<std::string_view> views(const std::vector<std::string>& texts) { ret
 // ---------------------------------------------------------------- a connection's beginning
 
 Connection::Connection(Loop& loop, tcp::socket socket, const GrpcListener& services)
-    : loop_(loop), socket_(std::move(socket)), services_(services) {}
+    : loop_(loop), socket_(std::move(socket)), services_(services) {
+  if (services.tls) tls_ = std::make_unique<TlsSession>(services.tls);
+}
 
 Connection::~Connection() {
   for (auto& [id, slot] : slots_) loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(slot->accounted));
@@ -152,6 +154,20 @@ void Connection::read() {
 }
 
 bool Connection::feed(std::string_view bytes) {
+  if (tls_) {
+    thread_local std::string plain;
+    plain.clear();
+    if (!tls_->receive(bytes, plain)) {  // what it has to say (an alert) still goes out
+      said_goodbye_ = cut_ = true;
+      return false;
+    }
+    if (tls_->input_ended()) said_goodbye_ = true;
+    return plain.empty() || take(plain);
+  }
+  return take(bytes);
+}
+
+bool Connection::take(std::string_view bytes) {
   const auto taken =
       nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (taken < 0) {
@@ -492,18 +508,9 @@ void Connection::flush() {
       work();
       if (!fill()) return close();
     }
-    if (out_start_ == out_.size()) break;
-    while (out_start_ < out_.size()) {
-      error_code ec;
-      const auto n = socket_.write_some(asio::buffer(out_.data() + out_start_, out_.size() - out_start_), ec);
-      if (ec == asio::error::would_block || ec == asio::error::try_again) return wait_to_write();
-      if (ec) return close();
-      out_start_ += n;
-    }
-    out_base_ += out_.size();
-    out_.clear();
-    out_start_ = 0;
-    if (out_.capacity() > kKeptBytes) out_.shrink_to_fit();
+    const auto before = out_base_ + out_start_;
+    if (!write_out()) return;
+    if (out_base_ + out_start_ == before) break;
     // Kept until the client's machine has them, or there are enough newer ones.
     constexpr std::size_t kGivenKept = 64;
     if (given_.size() > kGivenKept) {
@@ -512,9 +519,49 @@ void Connection::flush() {
     }
   }
   if (closed_ || write_waiting_ || lingering_) return;
-  if (draining_ && slots_.empty() && !said_goodbye_) end_with(NGHTTP2_NO_ERROR);
+  if (draining_ && slots_.empty() && !said_goodbye_) {
+    end_with(NGHTTP2_NO_ERROR);
+    return flush();
+  }
   const bool over = nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
   if (over || (said_goodbye_ && nghttp2_session_want_write(session_) == 0)) return linger();
+}
+
+bool Connection::write_bytes(std::string_view bytes, std::size_t& written) {
+  error_code ec;
+  written = socket_.write_some(asio::buffer(bytes.data(), bytes.size()), ec);
+  if (!ec) return true;
+  written = 0;
+  if (ec == asio::error::would_block || ec == asio::error::try_again)
+    wait_to_write();
+  else
+    close();
+  return false;
+}
+
+bool Connection::write_out() {
+  std::size_t written = 0;
+  if (tls_) {
+    if (out_start_ < out_.size() && tls_->established()) {
+      if (!tls_->send(std::string_view(out_).substr(out_start_))) return close(), false;
+      out_start_ = out_.size();
+    }
+    while (!tls_->wire().empty()) {
+      if (!write_bytes(tls_->wire(), written)) return false;
+      tls_->written(written);
+    }
+    tls_written_ = out_base_ + out_start_;
+  }
+  while (!tls_ && out_start_ < out_.size()) {
+    if (!write_bytes(std::string_view(out_).substr(out_start_), written)) return false;
+    out_start_ += written;
+  }
+  if (out_start_ < out_.size()) return true;  // the handshake is still under way
+  out_base_ += out_.size();
+  out_.clear();
+  out_start_ = 0;
+  if (out_.capacity() > kKeptBytes) out_.shrink_to_fit();
+  return true;
 }
 
 void Connection::end_with(std::uint32_t error_code) {
@@ -538,6 +585,10 @@ void Connection::wait_to_write() {
 
 // The client gets time to read our last bytes: closing with unread input would reset the connection.
 void Connection::linger() {
+  if (tls_) {
+    tls_->close();
+    if (!write_out()) return;
+  }
   if (cut_) return close();
   if (std::exchange(lingering_, true)) return;
   error_code ignored;
@@ -546,7 +597,8 @@ void Connection::linger() {
 }
 
 std::uint64_t Connection::acknowledged() const {
-  const auto written = out_base_ + out_start_;
+  // Of ciphertext it is not known how much plaintext it stands for: at most as much.
+  const auto written = tls_ ? tls_written_ : out_base_ + out_start_;
   int unacknowledged = 0;
   auto& socket = const_cast<tcp::socket&>(socket_);  // its handle is not const
   if (!socket.is_open() || ::ioctl(socket.native_handle(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged < 0)

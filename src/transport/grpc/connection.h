@@ -24,6 +24,7 @@
 #include "transport/grpc/call.h"
 #include "transport/grpc/frame.h"
 #include "transport/grpc/server.h"
+#include "transport/tls/session.h"
 
 namespace codeq::transport::grpc {
 
@@ -78,7 +79,8 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   bool make_session();
   void wait_to_read();
   void read();
-  bool feed(std::string_view bytes);
+  bool feed(std::string_view bytes);  // from the socket; false: no more of it
+  bool take(std::string_view bytes);  // of HTTP/2
   void work();  // until no call has anything more to say
   void go_on(Slot& slot);  // gives messages, tells the end of the input, wakes the output
   void open_call(Slot& slot);
@@ -87,6 +89,8 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void touch(Slot& slot);
   void account(Slot& slot);
   bool fill();  // output from nghttp2; false: the session has failed
+  bool write_out();  // false: blocked or closed
+  bool write_bytes(std::string_view bytes, std::size_t& written);
   void note_handed();
   void wait_to_write();
   void linger();
@@ -118,6 +122,8 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::size_t out_start_ = 0;
   std::uint64_t out_base_ = 0;  // bytes of earlier `out_`s: positions in the whole stream
   std::deque<Given> given_;  // tasks in `out_`, by the end of their message in the stream
+  std::unique_ptr<TlsSession> tls_;  // null: plaintext. Positions are those of the plaintext
+  std::uint64_t tls_written_ = 0;    // position up to which its records have all been written
 
   bool reading_ = false, write_waiting_ = false, closed_ = false, lingering_ = false, draining_ = false;
   bool said_goodbye_ = false, served_one_ = false;

@@ -20,10 +20,13 @@
 
 namespace codeq::transport {
 
+class TlsContext;
+
 struct GrpcListener {
   std::string host;  // as for HttpOptions
   std::uint16_t port = 0;
   bool producers = false, workers = false;  // which services it has
+  std::shared_ptr<TlsContext> tls;          // whoever reloads its files shares it; null: plaintext
 };
 
 struct GrpcOptions {
