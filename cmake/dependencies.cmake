@@ -13,6 +13,7 @@ find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS url)
 # Static: one program without a library of its own version beside it. Its config asks for every compressor it was built with.
 find_package(RocksDB CONFIG REQUIRED)
 pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
+pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 if(TARGET yaml-cpp::yaml-cpp)
   set(CODEQ_YAML yaml-cpp::yaml-cpp)
