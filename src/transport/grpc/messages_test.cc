@@ -49,7 +49,8 @@ TEST(StreamMessages, ACreateIsReadFieldByFieldAndUnknownFieldsAreSkipped) {
 TEST(StreamMessages, GarbageAndWrongTypesAreMalformedAndNothingElse) {
   std::string wrong;
   pbf_writer(wrong).add_uint64(2, 5);  // command as a number
-  for (const std::string& bad : {std::string("\xff\xff\xff"), std::string("\x0a\x7f"), wrong, std::string("\x12\x02\xc3\x28")}) {
+  for (const std::string& bad :
+       {std::string("\xff\xff\xff"), std::string("\x0a\x7f"), wrong, std::string("\x12\x02\xc3\x28")}) {
     const auto read = read_create(bad);
     ASSERT_FALSE(read.has_value());
     EXPECT_EQ(read.error().message, "malformed message");

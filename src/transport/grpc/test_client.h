@@ -29,7 +29,8 @@ namespace codeq::transport::grpc {
 
 class StreamClient {
  public:
-  StreamClient(std::uint16_t port, std::string_view path, std::vector<std::pair<std::string, std::string>> metadata = {})
+  StreamClient(std::uint16_t port, std::string_view path,
+               std::vector<std::pair<std::string, std::string>> metadata = {})
       : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -119,7 +120,8 @@ class StreamClient {
                                  static_cast<std::size_t>(n)) < 0)
       return false;
     std::string_view message;
-    while (reader_.next(std::size_t{64} << 20U, message) == FrameReader::State::kMessage) messages.emplace_back(message);
+    while (reader_.next(std::size_t{64} << 20U, message) == FrameReader::State::kMessage)
+      messages.emplace_back(message);
     reader_.compact();
     return flush();
   }
