@@ -47,7 +47,9 @@ struct Queue {
   std::uint64_t counted = 0;                                  // all of these
 
   [[nodiscard]] std::uint64_t front() const;  // of the highest priority; 0: nothing ready
-  [[nodiscard]] bool admits(const std::string& worker) const;  // as its topic limits the consumers
+  // As its topic limits the consumers.
+  [[nodiscard]] bool admits(const std::string& worker) const { return topic == nullptr || has_room_for(worker); }
+  [[nodiscard]] bool has_room_for(const std::string& worker) const;
   [[nodiscard]] std::uint64_t tasks() const { return ready_count + delayed + in_progress + finished; }  // at 0 it goes
 };
 

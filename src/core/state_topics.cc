@@ -57,9 +57,8 @@ Result<Subscription> decode_subscription(std::string_view value) {
   return subscription;
 }
 
-bool Queue::admits(const std::string& worker) const {
-  if (topic == nullptr || topic->policy.max_consumers == 0) return true;
-  return holders.size() < topic->policy.max_consumers || holders.contains(worker);
+bool Queue::has_room_for(const std::string& worker) const {
+  return topic->policy.max_consumers == 0 || holders.size() < topic->policy.max_consumers || holders.contains(worker);
 }
 
 // ---------------------------------------------------------------- topics

@@ -236,6 +236,27 @@ TEST(Catalogue, ABadRowIsRefused) {
   EXPECT_EQ(seen, 2);
 }
 
+// Those of the replay and image tests: they are only worth what happens in them.
+TEST(Catalogue, TheRandomHistoriesDoEverythingThatTopicsAndSubscriptionsCan) {
+  int copies = 0, left = 0, counted_late = 0, expired = 0, renewed = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    State state;
+    for (const auto& [bytes, digest] : random_history(seed, 300)) {
+      const auto record = decode_group(bytes)->front();
+      std::vector<std::uint64_t> names;
+      state.names(record, names);
+      if (std::holds_alternative<PutTopicRecord>(record) && !names.empty()) ++counted_late;
+      if (std::holds_alternative<ExpireSubscriptionsRecord>(record)) ++expired;
+      if (std::holds_alternative<RenewSubscriptionRecord>(record)) ++renewed;
+      const auto effects = state.apply(record);
+      ASSERT_TRUE(effects.has_value());
+      if (effects->copy != nullptr) ++copies;
+      if (effects->consumer_left) ++left;
+    }
+  }
+  for (const auto seen : {copies, left, counted_late, expired, renewed}) EXPECT_GE(seen, 5);
+}
+
 TEST(Record, OnlyWhatNeedsTheNewerVersionIsWrittenInIt) {
   const auto version_of = [](const Record& record) {
     std::string group;

@@ -202,6 +202,7 @@ void Partition::note_ready(const std::shared_ptr<const core::TaskInfo>& task, co
 }
 
 void Partition::notify_ready() {
+  if (news_.empty() && notifier_.idle()) return;
   for (const auto& [key, task] : std::exchange(news_, {})) {
     if (draining_) continue;
     // Who waited for it may have it by now.
@@ -221,7 +222,6 @@ void Partition::notify_ready() {
                                        observe::Metrics::Delivery::kDropped);
     }
   }
-  if (notifier_.idle()) return;
   for (const auto id : notifier_.start(stamp_ns_)) start_notice(id);
 }
 
