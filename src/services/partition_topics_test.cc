@@ -42,7 +42,7 @@ TEST_F(TopicsTest, ATopicSurvivesAKillAndIsItsTenantsAlone_G19) {
 }
 
 TEST_F(TopicsTest, WhatDiesReappearsInTheDeadLetterTopicInOneTraceAcrossAKill_G19) {
-  p.put_topic("render", {.max_attempts = 1, .dead_letter = "morgue"});
+  ASSERT_TRUE(p.put_topic("render", {.max_attempts = 1, .dead_letter = "morgue"}).has_value());
   p.create({.payload = R"({"keep":[1,2]})", .webhook = "http://hooks.example/x"});
   const auto dead = p.claim().at(0);
   EXPECT_EQ(dead.info->max_attempts, 1U);  // the topic's: the task brought none
@@ -67,7 +67,7 @@ TEST_F(TopicsTest, WhatDiesReappearsInTheDeadLetterTopicInOneTraceAcrossAKill_G1
 }
 
 TEST_F(TopicsTest, ALimitOnConsumersServesTheNextWhenOneLeaves_G19) {
-  p.put_topic("render", {.max_consumers = 1});
+  ASSERT_TRUE(p.put_topic("render", {.max_consumers = 1}).has_value());
   for (int i = 0; i < 4; ++i) p.create();
   const auto held = p.claim("alice").at(0);
   EXPECT_TRUE(p.claim("bob").empty());
@@ -94,7 +94,7 @@ TEST_F(TopicsTest, ALimitOnConsumersServesTheNextWhenOneLeaves_G19) {
 }
 
 TEST_F(TopicsTest, AWaitingHolderIsServedBehindWaitingStrangers_G19) {
-  p.put_topic("render", {.max_consumers = 1});
+  ASSERT_TRUE(p.put_topic("render", {.max_consumers = 1}).has_value());
   p.create();
   ASSERT_EQ(p.claim("alice").size(), 1U);
   std::optional<std::vector<TaskSnapshot>> bob, alice;
@@ -106,13 +106,13 @@ TEST_F(TopicsTest, AWaitingHolderIsServedBehindWaitingStrangers_G19) {
 }
 
 TEST_F(TopicsTest, RaisingOrLiftingTheLimitServesWhoWaits_G19) {
-  p.put_topic("render", {.max_consumers = 1});
+  ASSERT_TRUE(p.put_topic("render", {.max_consumers = 1}).has_value());
   for (int i = 0; i < 4; ++i) p.create();
   ASSERT_EQ(p.claim("alice").size(), 1U);
   std::optional<std::vector<TaskSnapshot>> bob, carol;
   park(bob, "bob", {"render"});
   park(carol, "carol", {"render"});
-  p.put_topic("render", {.max_consumers = 2});
+  ASSERT_TRUE(p.put_topic("render", {.max_consumers = 2}).has_value());
   EXPECT_TRUE(bob.has_value() && !carol.has_value());
   p.ask<void>([&](auto done) { p.partition->delete_topic(p.caller(), "render", std::move(done)); }).value();
   EXPECT_TRUE(carol.has_value());
@@ -131,7 +131,7 @@ TEST_F(TopicsTest, ALimitThatComesLaterCountsLeasesThatAreNotInMemory_G19) {
 }
 
 TEST_F(TopicsTest, NothingOfADeadTaskAndItsCopyStaysBehind_Q19) {
-  p.put_topic("render", {.max_attempts = 1, .dead_letter = "morgue", .retention_seconds = 10});
+  ASSERT_TRUE(p.put_topic("render", {.max_attempts = 1, .dead_letter = "morgue", .retention_seconds = 10}).has_value());
   p.create({.idempotency_key = "k"});
   EXPECT_TRUE(p.nack(p.claim().at(0))->dead);
   EXPECT_TRUE(p.nack(p.claim("bob", "morgue").at(0), "bob")->dead);
@@ -147,7 +147,7 @@ TEST_F(TopicsTest, NothingOfADeadTaskAndItsCopyStaysBehind_Q19) {
 }
 
 TEST_F(TopicsTest, TheTopicsRetentionIsWhatTheSweepFollows_G19) {
-  p.put_topic("render", {.max_attempts = 1, .dead_letter = "morgue", .retention_seconds = 10});
+  ASSERT_TRUE(p.put_topic("render", {.max_attempts = 1, .dead_letter = "morgue", .retention_seconds = 10}).has_value());
   const auto task = p.create();
   EXPECT_TRUE(p.nack(p.claim().at(0))->dead);
   const auto get = [&] {

@@ -47,7 +47,7 @@ TEST(HttpTopics, OnlyAnAdminSeesThem) {
   Client client(stack.server->port());
   for (const auto* method : {"PUT", "GET", "DELETE"})
     for (const auto* token : {"producer", "worker", ""})
-      EXPECT_EQ(client.call(method, kTopics + "render", token, "{}").status, 401) << method << " " << token;
+      EXPECT_EQ(client.call(method, kTopics + "render", token).status, 401) << method << " " << token;
   EXPECT_EQ(client.call("POST", kTopics + "render", "admin", "{}").status, 404);
   EXPECT_EQ(client.call("PUT", kTopics + "render/", "admin", "{}").status, 307);
 }
