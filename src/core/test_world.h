@@ -129,10 +129,17 @@ inline std::vector<std::uint64_t> over(const State& state, std::int64_t now_ns) 
 inline Record random_catalogue_change(SeededRng& rng, const World& w) {
   const auto pick = [&](std::uint64_t n) { return rng.next() % n; };
   static const std::vector<std::string> names = {"render", "encode", "dlq"};
-  const auto tenant = pick(4) == 0 ? std::string("other") : kTenant;
-  const auto id = "s" + std::to_string(pick(6));
-  const auto subject = pick(3) == 0 ? kBob : kAlice;
-  switch (pick(8)) {
+  auto tenant = pick(4) == 0 ? std::string("other") : kTenant;
+  auto id = "s" + std::to_string(pick(6));
+  auto subject = pick(3) == 0 ? kBob : kAlice;
+  const auto what = pick(9);
+  if (what >= 5 && pick(3) != 0 && !w.state.subscriptions().empty()) {  // one that is there
+    const auto& one = w.state.subscriptions().all().begin()->second;
+    tenant = one.tenant;
+    id = one.id;
+    subject = one.owner;
+  }
+  switch (what) {
     case 0:
     case 1:
     case 2:
@@ -159,12 +166,13 @@ inline Record random_catalogue_change(SeededRng& rng, const World& w) {
                                               .created_ns = 0,
                                               .expires_ns = w.now + static_cast<std::int64_t>(pick(60)) * kSecond}};
     case 5:
+    case 6:
       return RenewSubscriptionRecord{.time_ns = w.now,
                                      .id = id,
                                      .tenant = tenant,
                                      .subject = subject,
                                      .ttl_ns = static_cast<std::int64_t>(pick(60)) * kSecond};
-    case 6: return UnsubscribeRecord{.time_ns = w.now, .id = id, .tenant = tenant, .subject = subject};
+    case 7: return UnsubscribeRecord{.time_ns = w.now, .id = id, .tenant = tenant, .subject = subject};
     default: return ExpireSubscriptionsRecord{.time_ns = w.now};
   }
 }
@@ -186,7 +194,7 @@ inline std::vector<std::pair<std::string, std::string>> random_history(std::uint
     const auto pick = [&](std::uint64_t n) { return rng.next() % n; };
     auto* task = w.state.task(1 + pick(20));
     const auto worker = pick(2) == 0 ? kAlice : kBob;
-    if (pick(6) == 0) log(random_catalogue_change(rng, w));
+    if (pick(4) == 0) log(random_catalogue_change(rng, w));
     switch (pick(10)) {
       case 0:
       case 1: {
