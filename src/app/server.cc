@@ -255,6 +255,8 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   options.webhook_backoff_base_seconds = config.result_webhook_base_backoff_seconds;
   options.webhook_backoff_max_seconds = config.result_webhook_max_backoff_seconds;
   options.outbox.per_host = static_cast<std::size_t>(config.webhook_per_host_concurrency);
+  options.subscription_min_interval_seconds = config.subscription_min_interval_seconds;
+  options.subscription_cleanup_interval_seconds = config.subscription_cleanup_interval_seconds;
   options.zone_offset_seconds = zoned ? &zone_offset_seconds : nullptr;
   const auto budget = static_cast<std::size_t>(config.memory_budget_bytes);
   options.inbox_bytes_max = budget / 8;
@@ -313,7 +315,10 @@ void Server::Parts::exposition(services::Done<std::string> done) {
     gauges.spans = tracer->stats();
     gauges.durability = durability_text(config.durability);
     gauges.sampling = sampling;
-    done(metrics.exposition(gauges));
+    partition->subscription_counts([this, gauges = std::move(gauges), done = std::move(done)](auto counts) mutable {
+      if (counts) gauges.subscriptions = std::move(*counts);
+      done(metrics.exposition(gauges));
+    });
   });
 }
 

@@ -158,8 +158,8 @@ int store_check(const Cli& cli) {
   const auto rows = storage::check_tables(*opened->store, [&](std::uint64_t done) { tasks.tasks(done); });
   tasks.end();
   if (!rows) return refuse("store check", rows.error());
-  fmt::print("rows: {} tasks wait, {} are leased, {} are finished; {} queues, {} idempotency keys, {} webhook deliveries\n",
-             rows->waiting, rows->leased, rows->finished, rows->queues, rows->keys, rows->deliveries);
+  fmt::print("rows: {} tasks wait, {} are leased, {} are finished; {} queues, {} idempotency keys, {} webhook deliveries, {} topics, {} subscriptions\n",
+             rows->waiting, rows->leased, rows->finished, rows->queues, rows->keys, rows->deliveries, rows->topics, rows->subscriptions);
   fmt::print("no damage found\n");
   return kExitOk;
 }

@@ -24,6 +24,7 @@ enum class Code : std::uint8_t {
   kResultRequired,
   kErrorRequired,
   kInvalidArtifact,
+  kInvalidTopic,
   kBatchTooLarge,
   kBodyTooLarge,
   kHeaderTooLarge,

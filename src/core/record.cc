@@ -3,7 +3,7 @@
 #include <concepts>
 #include <utility>
 
-#include "core/codec.h"
+#include "core/catalogue_codec.h"
 
 namespace codeq::core {
 namespace {
@@ -105,8 +105,28 @@ void retirements(Io& io, auto& list) {
   }
 }
 
+// Versions: 2 of a create says that its attempts are the setting's; 2 of a nack and an expiry has the chance of a copy in
+// a dead-letter topic. A record that needs nothing of the newer version is written as the older one.
+template <class R>
+std::uint8_t version_of(const R& r) {
+  if constexpr (std::same_as<R, CreateRecord>) return r.default_attempts ? 2 : 1;
+  if constexpr (std::same_as<R, NackRecord> || std::same_as<R, ExpireRecord>) return r.rules.copy_span.valid() ? 2 : 1;
+  return kVersion;
+}
+template <class R>
+constexpr std::uint8_t kNewestVersion = std::same_as<R, CreateRecord> || std::same_as<R, NackRecord> ||
+                                                std::same_as<R, ExpireRecord>
+                                            ? 2
+                                            : kVersion;
+
+template <class Io>
+void copy_chance(Io& io, auto& r) {
+  io(r.copy_span.bytes);
+  io(r.copy_random);
+}
+
 template <class Io, class R>
-void body(Io& io, R& r) {
+void body(Io& io, R& r, std::uint8_t version) {
   using T = std::remove_const_t<R>;
   io(r.time_ns);
   if constexpr (std::same_as<T, CreateRecord>) {
@@ -131,6 +151,7 @@ void body(Io& io, R& r) {
     io(r.create_span.bytes);
     io(r.create_parent.bytes);
     io(r.traced);
+    if constexpr (Io::kReading) r.default_attempts = version == 2;
   } else if constexpr (std::same_as<T, ClaimRecord>) {
     io(r.sequence);
     io(r.worker);
@@ -150,10 +171,12 @@ void body(Io& io, R& r) {
     io(r.delay_seconds);
     io(r.reason);
     rules(io, r.rules);
+    if (version == 2) copy_chance(io, r.rules);
   } else if constexpr (std::same_as<T, ExpireRecord>) {
     io(r.sequence);
     io(r.span.bytes);
     rules(io, r.rules);
+    if (version == 2) copy_chance(io, r.rules);
   } else if constexpr (std::same_as<T, SubmitRecord>) {
     owner(io, r.owner);
     io(r.status);
@@ -189,17 +212,42 @@ void body(Io& io, R& r) {
   } else if constexpr (std::same_as<T, ClockRecord>) {
     io(r.steady_ns);
     io(r.boot_id);
-  } else {
-    static_assert(std::same_as<T, RetireBatchRecord>);
+  } else if constexpr (std::same_as<T, RetireBatchRecord>) {
     retirements(io, r.entries);
+  } else if constexpr (std::same_as<T, PutTopicRecord>) {
+    io(r.tenant);
+    io(r.name);
+    policy_fields(io, r.policy);
+  } else if constexpr (std::same_as<T, DeleteTopicRecord>) {
+    io(r.tenant);
+    io(r.name);
+  } else if constexpr (std::same_as<T, SubscribeRecord>) {
+    subscription_fields(io, r.subscription);
+  } else if constexpr (std::same_as<T, RenewSubscriptionRecord> || std::same_as<T, UnsubscribeRecord>) {
+    io(r.id);
+    io(r.tenant);
+    io(r.subject);
+    if constexpr (std::same_as<T, RenewSubscriptionRecord>) io(r.ttl_ns);
+  } else {
+    static_assert(std::same_as<T, ExpireSubscriptionsRecord>);
   }
 }
 
 template <std::size_t I = 0>
-bool decode_as(std::size_t index, Reader& io, Record& out) {
+bool knows_version(std::size_t index, std::uint8_t version) {
   if constexpr (I < std::variant_size_v<Record>) {
-    if (index != I) return decode_as<I + 1>(index, io, out);
-    body(io, out.emplace<I>());
+    if (index != I) return knows_version<I + 1>(index, version);
+    return version >= 1 && version <= kNewestVersion<std::variant_alternative_t<I, Record>>;
+  } else {
+    return false;
+  }
+}
+
+template <std::size_t I = 0>
+bool decode_as(std::size_t index, std::uint8_t version, Reader& io, Record& out) {
+  if constexpr (I < std::variant_size_v<Record>) {
+    if (index != I) return decode_as<I + 1>(index, version, io, out);
+    body(io, out.emplace<I>(), version);
     return io.ok() && io.at_end();
   } else {
     return false;
@@ -214,8 +262,13 @@ void append_record(const Record& record, std::string& group) {
   scratch.clear();
   Writer io(scratch);
   io(static_cast<std::uint8_t>(record.index() + 1));
-  io(kVersion);
-  std::visit([&](const auto& r) { body(io, r); }, record);
+  std::visit(
+      [&](const auto& r) {
+        const auto version = version_of(r);
+        io(version);
+        body(io, r, version);
+      },
+      record);
   Writer out(group);
   out(std::uint64_t{scratch.size()});
   group += scratch;
@@ -237,10 +290,10 @@ Result<std::vector<Record>> decode_group(std::string_view group) {
     const auto version = static_cast<std::uint8_t>(bytes[1]);
     if (type == 0 || type > std::variant_size_v<Record>)
       return refuse("unknown type " + std::to_string(type) + " (written by a newer codeq?)");
-    if (version != kVersion)
+    if (!knows_version(type - 1U, version))
       return refuse("unknown version " + std::to_string(version) + " of type " + std::to_string(type));
     Reader io(bytes.substr(2));
-    if (!decode_as(type - 1U, io, records.emplace_back())) {
+    if (!decode_as(type - 1U, version, io, records.emplace_back())) {
       records.pop_back();
       return refuse("bad fields of type " + std::to_string(type));
     }

@@ -15,7 +15,9 @@
 #include "base/result.h"
 #include "core/retry.h"
 #include "core/rows.h"
+#include "core/subscription.h"
 #include "core/task.h"
+#include "core/topic.h"
 
 namespace codeq::core {
 
@@ -32,6 +34,7 @@ struct CreateRecord {
                 content_hash_high = 0;  // XXH3-128 of the payload, seeded with XXH3-64 of the command; with a key only
   int priority = 0;
   std::uint32_t max_attempts = 5;
+  bool default_attempts = false;  // max_attempts is the setting's, so a topic's goes before it (version 2)
   TraceContext trace;  // see TaskInfo::trace
   TraceId timeline_trace_id;
   SpanId create_span, create_parent;
@@ -78,6 +81,8 @@ struct ReturnRules {
   SpanId dead_letter_span;
   std::uint64_t delivery_id = 0;  // of the webhook, should the task die
   std::int64_t retention_ns = 0;  // should it die; a setting, so it is data like the rest
+  SpanId copy_span;  // of the copy in the dead-letter topic, should it get one; invalid: it gets none (version 2)
+  std::uint64_t copy_random = 0;
 };
 struct NackRecord {
   std::int64_t time_ns = 0;
@@ -166,10 +171,39 @@ struct RetireBatchRecord {
   std::vector<RetireEntry> entries;
 };
 
+// Topics (topic.h) and subscriptions (subscription.h).
+struct PutTopicRecord {
+  std::int64_t time_ns = 0;
+  std::string tenant, name;
+  TopicPolicy policy;
+};
+struct DeleteTopicRecord {
+  std::int64_t time_ns = 0;
+  std::string tenant, name;
+};
+struct SubscribeRecord {
+  std::int64_t time_ns = 0;
+  Subscription subscription;  // its created_ns and host are set by apply
+};
+struct RenewSubscriptionRecord {
+  std::int64_t time_ns = 0;
+  std::string id, tenant, subject;
+  std::int64_t ttl_ns = 0;
+};
+struct UnsubscribeRecord {
+  std::int64_t time_ns = 0;
+  std::string id, tenant, subject;
+};
+// The first thousand of those that are over at the record's time.
+struct ExpireSubscriptionsRecord {
+  std::int64_t time_ns = 0;
+};
+
 // The order is the type byte on disk (from 1): append only.
 using Record = std::variant<CreateRecord, ClaimRecord, HeartbeatRecord, AbandonRecord, NackRecord, ExpireRecord,
                             SubmitRecord, PromoteRecord, UndeliveredRecord, RetireRecord, WebhookRecord, ReplayRecord,
-                            DurableRecord, ClockRecord, RetireBatchRecord>;
+                            DurableRecord, ClockRecord, RetireBatchRecord, PutTopicRecord, DeleteTopicRecord,
+                            SubscribeRecord, RenewSubscriptionRecord, UnsubscribeRecord, ExpireSubscriptionsRecord>;
 
 void append_record(const Record& record, std::string& group);
 Result<std::vector<Record>> decode_group(std::string_view group);

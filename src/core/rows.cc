@@ -105,6 +105,7 @@ void put_mutable(Writer& io, const Task& t) {
   flags.add(t.claim_span.valid());
   flags.add(static_cast<bool>(t.worker));
   flags.add(t.has_result);
+  flags.add(t.counted);
   io(flags.bits());
   io(t.status);
   io(t.attempts);
@@ -131,6 +132,7 @@ bool get_mutable(Reader& io, Task& t) {
   t.claim_traced = flags.next();
   const bool claimed = flags.next(), has_worker = flags.next();
   t.has_result = flags.next();
+  t.counted = flags.next();
   io(t.status);
   io(t.attempts);
   io(t.error);
@@ -177,6 +179,37 @@ bool get_head(Reader& io, LiveHead& head) {
   head.priority = priority;
   return io.ok() && version == kVersion && priority < kPriorities &&
          head.place >= static_cast<std::uint8_t>(Place::kReady) && head.place <= static_cast<std::uint8_t>(Place::kLeased);
+}
+
+// As far into a live row as its holder, whom only a queue with a limit wants to know.
+bool get_holder(Reader& io, LiveHead& head) {
+  std::uint32_t writes = 0, attempts = 0;
+  std::uint8_t bits = 0;
+  io(writes);
+  io(bits);
+  Flags flags(bits);
+  flags.next();
+  const bool claimed = flags.next(), has_worker = flags.next();
+  flags.next();
+  head.counted = flags.next();
+  if (!head.counted) return io.ok();
+  Status status{};
+  WaitCause cause{};
+  std::int64_t time = 0;
+  std::uint64_t token = 0;
+  SpanId span;
+  io(status);
+  io(attempts);
+  io.bytes();  // error
+  io(time);    // updated
+  io(time);    // lease until
+  io(token);
+  io(time);  // wait from
+  io(cause);
+  io(time);  // run from
+  if (claimed) io(span.bytes);
+  if (has_worker) io(head.worker);
+  return io.ok() && has_worker;
 }
 
 bool zero(const KeyHash& hash) {
@@ -242,6 +275,7 @@ std::string encode_body(const Task& task) {
   flags.add(own_trace);
   flags.add(i.create_parent.valid());
   flags.add(!i.idempotency_key.empty());
+  flags.add(i.from_dead_letter);
   io(kVersion);
   io(flags.bits());
   io(i.id.random);
@@ -279,6 +313,7 @@ Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& i
   i.traced = flags.next();
   const bool valid = flags.next(), own_span = flags.next(), own_trace = flags.next(), parent = flags.next(),
              key = flags.next();
+  i.from_dead_letter = flags.next();
   i.id.sequence = sequence;
   io(i.id.random);
   io(i.id.partition);
@@ -329,6 +364,7 @@ Result<LiveHead> decode_live_head(std::uint64_t sequence, std::string_view value
   LiveHead head;
   Reader io(value);
   if (!get_head(io, head)) return damaged("live", sequence);
+  if (head.place == static_cast<std::uint8_t>(Place::kLeased) && !get_holder(io, head)) return damaged("live", sequence);
   return head;
 }
 

@@ -1,7 +1,7 @@
 // The rows of the store: what a partition keeps outside its memory, as ordered keys and values.
 //
 // Shape    eight tables; keys start with big-endian numbers, so that byte order is numeric order
-//            meta    name                               the partition's scalars
+//            meta    name                               the partition's scalars, its topics and subscriptions
 //            queue   queue id u32                       tenant, command and counts of a queue
 //            live    sequence u64                       mutable part of a task that is not finished; gone when it ends
 //            body    sequence u64                       what never changes: task info and payload
@@ -25,6 +25,9 @@ namespace codeq::core {
 enum class Table : std::uint8_t { kMeta, kQueue, kLive, kBody, kDone, kKey, kRetire, kOutbox };
 inline constexpr std::size_t kTables = 8;
 inline constexpr const char* kStateKey = "state";  // of the scalars in table meta
+// Topics and subscriptions stand in meta too, behind these: few and small, they need no family of their own.
+inline constexpr std::string_view kTopicRows = "topic/", kTopicRowsEnd = "topic0";
+inline constexpr std::string_view kSubscriptionRows = "subscription/", kSubscriptionRowsEnd = "subscription0";
 
 struct Row {
   enum class Op : std::uint8_t {
@@ -55,6 +58,8 @@ struct LiveHead {
   std::uint32_t queue = 0;
   std::uint64_t ready_position = 0;  // number of the record that made it ready
   std::int64_t due_ns = 0;           // while delayed; while leased, the end of the lease
+  bool counted = false;              // while leased: its holder counts for its topic's limit
+  std::string worker = {};           // who that is
 };
 Result<LiveHead> decode_live_head(std::uint64_t sequence, std::string_view value);
 
@@ -77,6 +82,11 @@ std::string encode_done(const Task& task);
 Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& into);
 Result<void> decode_live(std::uint64_t sequence, std::string_view value, Task& into);  // after decode_body
 Result<void> decode_done(std::uint64_t sequence, std::string_view value, Task& into);  // after decode_body
+
+struct Topic;
+struct Subscription;
+Result<Topic> decode_topic(std::string_view value);
+Result<Subscription> decode_subscription(std::string_view value);
 
 struct Delivery;
 std::string encode_delivery(const Delivery& delivery);

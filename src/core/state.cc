@@ -102,19 +102,21 @@ std::uint64_t Queue::front() const {
   return 0;
 }
 
-Queue* State::ready_queue(std::string_view tenant, std::string_view command) const {
+Queue* State::ready_queue(std::string_view tenant, std::string_view command, const std::string* worker) const {
   const auto it = queues_.find(queue_key(tenant, command));
-  return it == queues_.end() || it->second->ready_count == 0 ? nullptr : it->second.get();
+  if (it == queues_.end() || it->second->ready_count == 0) return nullptr;
+  return worker == nullptr || it->second->admits(*worker) ? it->second.get() : nullptr;
 }
 
-Queue* State::ready_queue_of_any(std::string_view tenant) const {
+Queue* State::ready_queue_of_any(std::string_view tenant, const std::string* worker) const {
   const auto it = ready_of_.find(std::string(tenant));
   if (it == ready_of_.end()) return nullptr;
   for (std::size_t p = kPriorities; p-- > 0;) {
     Queue* oldest = nullptr;
     for (auto* candidate : it->second)
       if (const auto& level = candidate->ready[p];
-          !level.empty() && (oldest == nullptr || level.front() < oldest->ready[p].front()))
+          !level.empty() && (oldest == nullptr || level.front() < oldest->ready[p].front()) &&
+          (worker == nullptr || candidate->admits(*worker)))
         oldest = candidate;
     if (oldest != nullptr) return oldest;
   }
@@ -142,6 +144,8 @@ Queue& State::queue(const std::string& tenant, std::string_view command) {
     slot->command = key.substr(tenant.size() + 1);
     slot->label = command;
     slot->id = ++last_queue_id_;
+    if (!topics_.empty())
+      if (const auto topic = topics_.find(key); topic != topics_.end()) slot->topic = &topic->second;
     queues_by_id_[slot->id] = slot.get();
     mark_changed(*slot);
   }
@@ -177,7 +181,8 @@ void State::forget_delivery(std::uint64_t id, const std::string& tenant) {
   deliveries_.erase(id);  // last: `tenant` may be its own
 }
 
-void State::end_lease(Task& task) {
+void State::end_lease(Task& task, Effects& effects) {
+  release_holder(task, effects);
   leases_.erase({task.lease_until_ns, task.info->id.sequence});
   task.lease_until_ns = 0;
   task.lease_token = 0;
@@ -237,6 +242,8 @@ void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult resu
   result.completed_ns = now_ns;
   task.result = std::make_shared<const TaskResult>(std::move(result));
   effects.finished = true;
+  if (const auto* topic = task.queue->topic; topic != nullptr && topic->policy.retention_seconds > 0)
+    retention_ns = topic->policy.retention_seconds * 1'000'000'000;
   task.retire_ns = now_ns + std::clamp<std::int64_t>(retention_ns, 0, kNanosMax);
   // A key and its task end together, at the later of their two ends, so that a replay always finds its task.
   task.retire_ns = std::max(task.retire_ns, task.info->key_expires_ns);
@@ -257,7 +264,7 @@ void State::finish(Task& task, std::int64_t now_ns, Place place, TaskResult resu
 
 void State::give_back(Task& task, std::int64_t now_ns, std::int64_t asked_seconds, std::string reason, WaitCause cause,
                       std::uint8_t death, const ReturnRules& rules, Effects& effects) {
-  end_lease(task);
+  end_lease(task, effects);
   const auto attempts_before = task.attempts;
   const bool dead = dies(task, rules);
   if (rules.count_twice) ++task.attempts;
@@ -277,6 +284,7 @@ void State::give_back(Task& task, std::int64_t now_ns, std::int64_t asked_second
         task, now_ns, Place::kDead,
         {.status = Status::kFailed, .result_json = {}, .error = std::move(reason), .artifacts = {}, .completed_ns = 0},
         rules.delivery_id, rules.dead_letter_span, rules.retention_ns, effects);
+    copy_dead(task, now_ns, rules, effects);
     return;
   }
   task.error.clear();
@@ -336,6 +344,8 @@ Result<Effects> State::on(const CreateRecord& r) {
   info->idempotency_key = r.idempotency_key;
   info->priority = std::clamp(r.priority, 0, kPriorities - 1);
   info->max_attempts = std::max(r.max_attempts, 1U);
+  if (r.default_attempts)
+    if (const auto* policy = topic(r.tenant, r.command)) info->max_attempts = policy->policy.max_attempts;
   info->created_ns = r.time_ns;
   info->trace = r.trace;
   info->create_span = r.create_span;
@@ -348,19 +358,12 @@ Result<Effects> State::on(const CreateRecord& r) {
     info->key_expires_ns = r.time_ns + std::clamp<std::int64_t>(r.key_ttl_ns, 0, kNanosMax);
   }
 
-  auto owned_task = std::make_unique<Task>();
-  auto& task = *owned_task;
-  task.info = std::move(info);
-  task.queue = &queue(r.tenant, r.command);
-  task.payload = r.payload;
-  task.updated_ns = r.time_ns;
-  const auto sequence = task.info->id.sequence;
-  tasks_.emplace(sequence, std::move(owned_task));
+  auto& task = add_task(std::move(info), r.payload);
   if (!r.idempotency_key.empty()) {
+    const auto sequence = task.info->id.sequence;
     keys_[joined(r.tenant, r.idempotency_key)] = sequence;
     put(Table::kKey, idempotency_row_key(key_hash(r.tenant, r.idempotency_key), sequence), {});
   }
-  touch(task);
   note(task,
        {.kind = EventKind::kCreate,
         .attempt = 0,
@@ -377,6 +380,19 @@ Result<Effects> State::on(const CreateRecord& r) {
   return effects;
 }
 
+// A new task of a new sequence, in no place yet.
+Task& State::add_task(std::shared_ptr<const TaskInfo> info, std::shared_ptr<const std::string> payload) {
+  auto made = std::make_unique<Task>();
+  auto& task = *made;
+  task.info = std::move(info);
+  task.queue = &queue(task.info->tenant, task.info->command);
+  task.payload = std::move(payload);
+  task.updated_ns = task.info->created_ns;
+  tasks_.emplace(task.info->id.sequence, std::move(made));
+  touch(task);
+  return task;
+}
+
 Result<Effects> State::on(const ClaimRecord& r) {
   Effects effects;
   auto* found = task(r.sequence);
@@ -386,6 +402,7 @@ Result<Effects> State::on(const ClaimRecord& r) {
   if (level.empty() || level.front() != r.sequence)
     return fail(Code::kInternal, "not the head of its queue: " + std::to_string(r.sequence) + ", " +
                                      (level.empty() ? "which is empty" : "which is " + std::to_string(level.front())));
+  if (!task.queue->admits(*r.worker)) return fail(Code::kNotFound, "not-found");
   level.pop_front();
   touch(task);
   --ready_;
@@ -403,6 +420,7 @@ Result<Effects> State::on(const ClaimRecord& r) {
   task.lease_until_ns = r.time_ns + std::min(r.lease_ns, kNanosMax);
   task.updated_ns = r.time_ns;
   leases_.insert({task.lease_until_ns, r.sequence});
+  if (const auto* topic = task.queue->topic; topic != nullptr && topic->policy.max_consumers > 0) count_holder(task);
   note(task,
        {.kind = EventKind::kQueued,
         .detail = static_cast<std::uint8_t>(task.cause),
@@ -455,7 +473,7 @@ Result<Effects> State::on(const AbandonRecord& r) {
   const auto received = std::min(r.owner.received_ns, r.time_ns);
   add_run(task, RunOutcome::kAbandoned, received, r.owner.run_span, effects);
   note(task, owner_event(EventKind::kAbandon, task, r.owner, r.time_ns), effects);
-  end_lease(task);
+  end_lease(task, effects);
   task.updated_ns = r.time_ns;
   make_ready(task, r.time_ns, WaitCause::kReady, effects);
   effects.task = &task;
@@ -518,7 +536,7 @@ Result<Effects> State::on(const SubmitRecord& r) {
           r.owner.run_span, effects);
   note(task, owner_event(EventKind::kSubmitResult, task, r.owner, r.time_ns, static_cast<std::uint8_t>(r.status)),
        effects);
-  end_lease(task);
+  end_lease(task, effects);
   auto result = r.result;
   result.status = r.status;
   finish(task, r.time_ns, Place::kDone, std::move(result), r.delivery_id, r.owner.span, r.retention_ns, effects);
@@ -561,7 +579,7 @@ Result<Effects> State::on(const UndeliveredRecord& r) {
   auto& task = *found;
   touch(task);
   add_run(task, RunOutcome::kAbandoned, r.time_ns, r.run_span, effects);
-  end_lease(task);
+  end_lease(task, effects);
   --task.attempts;
   task.updated_ns = r.time_ns;
   task.status = Status::kPending;

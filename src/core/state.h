@@ -26,7 +26,9 @@
 #include "core/due_heap.h"
 #include "core/ready_queue.h"
 #include "core/record.h"
+#include "core/subscription.h"
 #include "core/task.h"
+#include "core/topic.h"
 
 namespace codeq::core {
 
@@ -40,8 +42,14 @@ struct Queue {
   std::uint64_t finished = 0, dead = 0;  // not retired yet; the dead are among the finished
   bool changed = false;                  // since the last cut
   std::uint32_t picks = 0;               // claims since the head was last looked after; not part of the state
+  const Topic* topic = nullptr;          // its policy, if it has one
+  std::map<std::string, std::uint32_t, std::less<>> holders;  // worker -> leases that count for the topic's limit
+  std::uint64_t counted = 0;                                  // all of these
 
   [[nodiscard]] std::uint64_t front() const;  // of the highest priority; 0: nothing ready
+  // As its topic limits the consumers.
+  [[nodiscard]] bool admits(const std::string& worker) const { return topic == nullptr || has_room_for(worker); }
+  [[nodiscard]] bool has_room_for(const std::string& worker) const;
   [[nodiscard]] std::uint64_t tasks() const { return ready_count + delayed + in_progress + finished; }  // at 0 it goes
 };
 
@@ -66,6 +74,7 @@ struct Task {
   std::int64_t run_from_ns = 0;  // the claim's durable time, its record time until that is known
   std::int64_t retire_ns = 0;  // when finished: the end of its retention
   bool has_result = false;
+  bool counted = false;  // while leased: in its queue's `holders`
   std::uint64_t delivery = 0;  // its webhook's delivery, 0: none (or delivered)
   std::uint64_t ready_position = 0;  // number of the record that made it ready: its place in the queue
   Timeline timeline;
@@ -105,6 +114,9 @@ struct Effects {
   std::uint64_t delivery = 0;  // created or changed
   std::int64_t delay_seconds = 0;  // nack, expiry
   std::vector<Event> events;  // new ones, those that end with this commit have end_ns == 0
+  bool consumer_left = false;      // a queue with a limit has room for another worker
+  Task* copy = nullptr;            // of `task`, which died, in its dead-letter topic; it is ready
+  std::vector<Event> copy_events;  // the copy's, as above
 };
 
 // The changes of a stretch of records as rows: what takes an image of the state at `begin_cut` to the next.
@@ -129,13 +141,22 @@ class State {
   // Ids of one tenant's deliveries after `after`, at most `limit`, in order.
   [[nodiscard]] std::vector<std::uint64_t> deliveries_of(const std::string& tenant, std::uint64_t after,
                                                          std::size_t limit) const;
-  // The queue of that command, where a task of it is ready.
-  [[nodiscard]] Queue* ready_queue(std::string_view tenant, std::string_view command) const;
+  // The queue of that command, where a task of it is ready. `worker`: who asks; a queue whose topic has no room for another
+  // one is as good as empty then.
+  [[nodiscard]] Queue* ready_queue(std::string_view tenant, std::string_view command,
+                                   const std::string* worker = nullptr) const;
   // Of all queues of the tenant: the one with the highest priority, then the oldest task. O(queues with ready tasks).
-  [[nodiscard]] Queue* ready_queue_of_any(std::string_view tenant) const;
+  [[nodiscard]] Queue* ready_queue_of_any(std::string_view tenant, const std::string* worker = nullptr) const;
   // The head of the queue; 0: nothing ready.
   [[nodiscard]] std::uint64_t head(std::string_view tenant, std::string_view command) const;
   [[nodiscard]] std::uint64_t head_of_any(std::string_view tenant) const;
+  [[nodiscard]] const Topic* topic(std::string_view tenant, std::string_view name) const;
+  [[nodiscard]] bool has_topics() const { return !topics_.empty(); }
+  [[nodiscard]] std::size_t topics_of(const std::string& tenant) const;  // how many
+  [[nodiscard]] const SubscriptionTable& subscriptions() const { return subscriptions_; }
+  // Null: not there, not theirs, or over.
+  [[nodiscard]] const Subscription* subscription_of(const std::string& id, const std::string& tenant,
+                                                    const std::string& subject, std::int64_t now_ns) const;
   template <class F>
   void each_queue(F&& f) const {
     for (const auto& [key, queue] : queues_) f(*queue);
@@ -175,7 +196,8 @@ class State {
   [[nodiscard]] std::size_t dirty_bytes() const { return dirty_bytes_; }  // of changes since the last cut, about
   // Of everything that is not a task in memory, about: lines, times, queues, deliveries.
   [[nodiscard]] std::size_t queue_bytes() const {
-    return 9 * ready_ + 16 * delayed_.size() + 64 * leases_.size() + 1024 * queues_.size() + 320 * deliveries_.size();
+    return 9 * ready_ + 16 * delayed_.size() + 64 * leases_.size() + 1024 * queues_.size() + 320 * deliveries_.size() +
+           512 * topics_.size() + subscriptions_.bytes();
   }
 
   [[nodiscard]] RetireEntry retire_entry(const Task& task) const;  // of a finished one
@@ -196,6 +218,8 @@ class State {
   Result<void> restore_queue(std::string_view key, std::string_view value);
   Result<void> restore_live(std::uint64_t sequence, const LiveHead& head);
   Result<void> restore_delivery(std::uint64_t id, std::string_view value);
+  Result<void> restore_topic(std::string_view value);
+  Result<void> restore_subscription(std::string_view value);
   Result<void> restore_end();  // puts the queues in order
   // Tasks that must be loaded before the first record: those with events that wait for their commit.
   [[nodiscard]] std::vector<std::uint64_t> restore_needs() const;
@@ -219,9 +243,21 @@ class State {
   Result<Effects> on(const DurableRecord&);
   Result<Effects> on(const ClockRecord&);
   Result<Effects> on(const RetireBatchRecord&);
+  Result<Effects> on(const PutTopicRecord&);  // these and what serves them: state_topics.cc
+  Result<Effects> on(const DeleteTopicRecord&);
+  Result<Effects> on(const SubscribeRecord&);
+  Result<Effects> on(const RenewSubscriptionRecord&);
+  Result<Effects> on(const UnsubscribeRecord&);
+  Result<Effects> on(const ExpireSubscriptionsRecord&);
+  [[nodiscard]] bool must_count_leases(const PutTopicRecord& record) const;
+  static void count_holder(Task& task);
+  static void release_holder(Task& task, Effects& effects);
+  void copy_dead(const Task& dead, std::int64_t now_ns, const ReturnRules& rules, Effects& effects);
+  void digest_catalogue(std::string& out) const;
 
   Result<Task*> owned(const OwnerFields& owner, std::int64_t now_ns);
   Queue& queue(const std::string& tenant, std::string_view command);
+  Task& add_task(std::shared_ptr<const TaskInfo> info, std::shared_ptr<const std::string> payload);
   void touch(Task& task);  // before any change of it
   void count_clean(Task& task);
   void mark_changed(Queue& queue);
@@ -232,7 +268,7 @@ class State {
   void drop_queue_if_unused(Queue& queue);
   void retire(const RetireEntry& entry, std::int64_t now_ns, Effects& effects);
   void note(Task& task, Event event, Effects& effects);
-  void end_lease(Task& task);
+  void end_lease(Task& task, Effects& effects);
   void count_ready(Queue& queue);
   void make_ready(Task& task, std::int64_t now_ns, WaitCause cause, Effects& effects);
   void put_back(Task& task, std::int64_t now_ns, std::int64_t delay_ns, WaitCause cause, Effects& effects);
@@ -257,6 +293,8 @@ class State {
   std::map<std::uint64_t, Delivery> deliveries_;
   std::unordered_map<std::string, std::set<std::uint64_t>> deliveries_of_;  // by tenant
   void forget_delivery(std::uint64_t id, const std::string& tenant);
+  std::map<std::string, Topic> topics_;  // by queue_key
+  SubscriptionTable subscriptions_;
   DueHeap delayed_;
   Due leases_;
   std::uint64_t ready_ = 0;  // in all queues

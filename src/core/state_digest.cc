@@ -47,6 +47,7 @@ void add(Writer& io, const TaskInfo& i) {
   io(i.content_hash_high);
   io(i.key_expires_ns);
   io(i.timeline_trace_id.bytes);
+  io(i.from_dead_letter);
 }
 
 template <class Due>
@@ -96,6 +97,7 @@ std::string State::digest() const {
     io(t.run_from_ns);
     io(t.retire_ns);
     io(t.has_result);
+    io(t.counted);
     io(t.delivery);
     io(t.finished() ? std::uint64_t{0} : t.ready_position);
     io(t.payload);
@@ -112,6 +114,12 @@ std::string State::digest() const {
     io(q.dead);
     io(q.finished);
     io(q.id);
+    io(q.topic != nullptr);
+    io(q.counted);
+    for (const auto& [worker, leases] : q.holders) {
+      io(worker);
+      io(leases);
+    }
     for (const auto& level : q.ready) {
       io(std::uint64_t{0});
       level.each([&](std::uint64_t s) { io(s); });
@@ -134,6 +142,7 @@ std::string State::digest() const {
     io(d.last_http_status);
     io(d.last_error);
   }
+  digest_catalogue(out);
   put_due(io, delayed_.sorted());
   put_due(io, leases_);
   for (const auto& open : open_) {

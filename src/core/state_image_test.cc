@@ -58,6 +58,10 @@ void apply(State& state, Rows& rows, const Record& record) {
 void restore(State& state, Rows& rows) {
   if (!rows.of(Table::kMeta).contains(kStateKey)) return;
   ASSERT_TRUE(state.restore_meta(rows.of(Table::kMeta).at(kStateKey)).has_value());
+  for (const auto& [key, value] : rows.of(Table::kMeta)) {
+    if (key >= kTopicRows && key < kTopicRowsEnd) ASSERT_TRUE(state.restore_topic(value).has_value());
+    if (key >= kSubscriptionRows && key < kSubscriptionRowsEnd) ASSERT_TRUE(state.restore_subscription(value).has_value());
+  }
   for (const auto& [key, value] : rows.of(Table::kQueue)) ASSERT_TRUE(state.restore_queue(key, value).has_value());
   for (const auto& [key, value] : rows.of(Table::kLive)) {
     const auto head = decode_live_head(number_at(key, 0), value);

@@ -39,6 +39,7 @@ struct TaskInfo {
   SpanId create_parent;         // the request span, in the same trace; invalid: a root
   bool traced = false;          // tracing was on at create: the broker's own spans exist and are handed out
   TraceId timeline_trace_id;    // trace.span.trace_id, or one of our own where nothing came in and tracing was off
+  bool from_dead_letter = false;  // a copy of a task that died: it is not copied again
 };
 
 // A lease's holder as records and rows keep it: the worker's id and, where that is not the subject of its token, the

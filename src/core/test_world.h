@@ -67,12 +67,16 @@ struct World {
             .request = {}};
   }
   ReturnRules rules() {
-    return {.retry = retry,
-            .draw = ++draws,
-            .count_twice = false,
-            .dead_letter_span = span(++draws),
-            .delivery_id = ++draws,
-            .retention_ns = 24LL * 3600 * kSecond};
+    ReturnRules made{.retry = retry,
+                     .draw = ++draws,
+                     .count_twice = false,
+                     .dead_letter_span = span(++draws),
+                     .delivery_id = ++draws,
+                     .retention_ns = 24LL * 3600 * kSecond};
+    if (!state.has_topics()) return made;
+    made.copy_span = span(++draws);
+    made.copy_random = ++draws;
+    return made;
   }
   Result<Effects> nack(const std::string& worker, const Task& task, std::int64_t seconds,
                        std::string reason = "broken") {
@@ -92,6 +96,10 @@ struct World {
                    .retention_ns = 24LL * 3600 * kSecond};
     r.result.result_json = "{}";
     return state.apply(r);
+  }
+  Result<Effects> put_topic(std::string name, TopicPolicy policy, std::string tenant = kTenant) {
+    return state.apply(PutTopicRecord{
+        .time_ns = now, .tenant = std::move(tenant), .name = std::move(name), .policy = std::move(policy)});
   }
   Result<Effects> expire(const Task& task) {
     return state.apply(
@@ -117,6 +125,58 @@ inline std::vector<std::uint64_t> over(const State& state, std::int64_t now_ns) 
   return sequences;
 }
 
+// A change of a random topic or subscription of two tenants.
+inline Record random_catalogue_change(SeededRng& rng, const World& w) {
+  const auto pick = [&](std::uint64_t n) { return rng.next() % n; };
+  static const std::vector<std::string> names = {"render", "encode", "dlq"};
+  auto tenant = pick(4) == 0 ? std::string("other") : kTenant;
+  auto id = "s" + std::to_string(pick(6));
+  auto subject = pick(3) == 0 ? kBob : kAlice;
+  const auto what = pick(9);
+  if (what >= 5 && pick(3) != 0 && !w.state.subscriptions().empty()) {  // one that is there
+    const auto& one = w.state.subscriptions().all().begin()->second;
+    tenant = one.tenant;
+    id = one.id;
+    subject = one.owner;
+  }
+  switch (what) {
+    case 0:
+    case 1:
+    case 2:
+      return PutTopicRecord{.time_ns = w.now,
+                            .tenant = tenant,
+                            .name = names[pick(3)],
+                            .policy = {.priority_tiers = {0, static_cast<std::uint8_t>(1 + pick(9))},
+                                       .max_attempts = static_cast<std::uint32_t>(1 + pick(3)),
+                                       .dead_letter = pick(3) == 0 ? "" : names[pick(3)],
+                                       .retention_seconds = pick(2) == 0 ? 0 : static_cast<std::int64_t>(pick(9000)),
+                                       .max_consumers = static_cast<std::uint32_t>(pick(3))}};
+    case 3: return DeleteTopicRecord{.time_ns = w.now, .tenant = tenant, .name = names[pick(3)]};
+    case 4:
+      return SubscribeRecord{.time_ns = w.now,
+                             .subscription = {.id = id,
+                                              .tenant = tenant,
+                                              .owner = subject,
+                                              .callback_url = "http://hooks.example/" + id,
+                                              .host = {},
+                                              .event_types = {names[pick(3)], pick(2) == 0 ? "*" : "Encode"},
+                                              .mode = static_cast<DeliveryMode>(1 + pick(3)),
+                                              .group = "g",
+                                              .min_interval_seconds = static_cast<std::int64_t>(pick(5)),
+                                              .created_ns = 0,
+                                              .expires_ns = w.now + static_cast<std::int64_t>(pick(60)) * kSecond}};
+    case 5:
+    case 6:
+      return RenewSubscriptionRecord{.time_ns = w.now,
+                                     .id = id,
+                                     .tenant = tenant,
+                                     .subject = subject,
+                                     .ttl_ns = static_cast<std::int64_t>(pick(60)) * kSecond};
+    case 7: return UnsubscribeRecord{.time_ns = w.now, .id = id, .tenant = tenant, .subject = subject};
+    default: return ExpireSubscriptionsRecord{.time_ns = w.now};
+  }
+}
+
 // A random history: whatever happened live happens again from the log's bytes, from every prefix.
 inline std::vector<std::pair<std::string, std::string>> random_history(std::uint64_t seed, int steps) {
   SeededRng rng(seed);
@@ -134,6 +194,7 @@ inline std::vector<std::pair<std::string, std::string>> random_history(std::uint
     const auto pick = [&](std::uint64_t n) { return rng.next() % n; };
     auto* task = w.state.task(1 + pick(20));
     const auto worker = pick(2) == 0 ? kAlice : kBob;
+    if (pick(4) == 0) log(random_catalogue_change(rng, w));
     switch (pick(10)) {
       case 0:
       case 1: {
@@ -149,7 +210,8 @@ inline std::vector<std::pair<std::string, std::string>> random_history(std::uint
                        .payload = std::make_shared<const std::string>("1"),
                        .content_hash = pick(2),
                        .priority = static_cast<int>(pick(10)),
-                       .max_attempts = static_cast<std::uint32_t>(1 + pick(3))};
+                       .max_attempts = static_cast<std::uint32_t>(1 + pick(3)),
+                       .default_attempts = pick(2) == 0};
         log(r);
         break;
       }

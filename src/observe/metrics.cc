@@ -18,7 +18,7 @@ constexpr std::size_t kLabelBytesMax = 256;  // a label value is a name; a longe
 constexpr std::size_t kRateLimitsMax = 64;
 constexpr std::array<std::string_view, 2> kFinishNames = {"COMPLETED", "FAILED"};
 constexpr std::array<std::string_view, 2> kWebhookNames = {"task_result", "queue_ready"};
-constexpr std::array<std::string_view, 2> kDeliveryNames = {"success", "failure"};
+constexpr std::array<std::string_view, 3> kDeliveryNames = {"success", "failure", "dropped"};
 
 // What may stand in a label: UTF-8, no control characters. Done before counting, so that two commands cannot end up as
 // two series of one name, for which Prometheus refuses the page.

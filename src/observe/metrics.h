@@ -42,7 +42,7 @@ class Metrics {
  public:
   enum class Finish : std::uint8_t { kCompleted, kFailed };
   enum class Webhook : std::uint8_t { kTaskResult, kQueueReady };
-  enum class Delivery : std::uint8_t { kSuccess, kFailure };
+  enum class Delivery : std::uint8_t { kSuccess, kFailure, kDropped };  // dropped: never sent, a bound was reached
 
   // `version`, `revision`: labels of codeq_build_info.
   explicit Metrics(std::string version = "dev", std::string revision = "");
@@ -70,7 +70,7 @@ class Metrics {
   struct Command {
     std::uint64_t created = 0, claimed = 0, lease_expired = 0;
     std::array<Histogram, 2> finished;  // by Finish; its count is the completed counter
-    std::array<std::array<std::uint64_t, 2>, 2> webhooks{};  // by Webhook, Delivery
+    std::array<std::array<std::uint64_t, 3>, 2> webhooks{};  // by Webhook, Delivery
   };
   struct TextHash {
     using is_transparent = void;

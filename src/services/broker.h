@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/subscription.h"
 #include "core/task.h"
+#include "core/topic.h"
 
 namespace codeq::services {
 
@@ -118,6 +120,21 @@ struct QueueDepth {
   std::uint64_t ready = 0, delayed = 0, in_progress = 0, dead = 0;
 };
 
+struct TopicPut {
+  core::Topic topic;
+  bool created = false;
+};
+
+struct Subscribe {
+  std::string callback_url;
+  std::vector<std::string> event_types;  // commands, or core::kAnyCommand; whoever calls has checked that they are allowed
+  std::int64_t ttl_seconds = 0;          // <= 0: 300; at most a day
+  core::DeliveryMode mode = core::DeliveryMode::kFanout;
+  std::string group;                      // of mode group
+  std::int64_t min_interval_seconds = 0;  // <= 0: the setting's
+};
+using SubscriptionCount = std::pair<std::string, std::uint64_t>;  // by event type
+
 // Names a parked call, so that its caller can go away.
 using CallId = std::uint64_t;
 
@@ -154,6 +171,19 @@ class Broker {
   virtual void cleanup(Caller, std::int64_t before_ns, std::size_t limit, Done<std::size_t> done) = 0;
 
   virtual void queue_depths(Done<std::vector<QueueDepth>>) = 0;  // over all tenants, for the metrics
+
+  // Topics of the caller's tenant. The name and the policy have been checked (docs/topics.md).
+  virtual void put_topic(Caller, std::string name, core::TopicPolicy, Done<TopicPut>) = 0;
+  virtual void get_topic(Caller, std::string name, Done<core::Topic>) = 0;  // kNotFound
+  virtual void delete_topic(Caller, std::string name, Done<void>) = 0;      // also where there is none
+
+  // kInvalidWebhookUrl, kInvalidArgument
+  virtual void subscribe(Caller, Subscribe, Done<core::Subscription>) = 0;
+  // kNotFound: also where it is over, or somebody else's
+  virtual void renew_subscription(Caller, std::string id, std::int64_t ttl_seconds, Done<core::Subscription>) = 0;
+  virtual void unsubscribe(Caller, std::string id, Done<void>) = 0;
+  virtual void list_subscriptions(Caller, Done<std::vector<core::Subscription>>) = 0;  // of the tenant
+  virtual void subscription_counts(Done<std::vector<SubscriptionCount>>) = 0;  // over all tenants, for the metrics
 
   // Record time: what every span and timestamp of the broker is measured in.
   [[nodiscard]] virtual std::int64_t now_ns() const = 0;

@@ -36,11 +36,12 @@ void Parked::park(CallId id, ParkedResult result) {
   results_.emplace(id, std::move(result));
 }
 
-std::optional<CallId> Parked::first_for(const std::string& key, std::string_view tenant) const {
+std::optional<CallId> Parked::first_for(const std::string& key, std::string_view tenant, CallId after) const {
   std::optional<CallId> first;
   for (const auto& place : {key, std::string(tenant)})
     if (const auto it = by_key_.find(place); it != by_key_.end())
-      first = first ? std::min(*first, *it->second.begin()) : *it->second.begin();
+      if (const auto next = it->second.upper_bound(after); next != it->second.end())
+        first = first ? std::min(*first, *next) : *next;
   return first;
 }
 

@@ -39,8 +39,9 @@ class Parked {
   void park(CallId id, ParkedClaim claim);
   void park(CallId id, ParkedResult result);
 
-  // The claim that has waited longest for a task of this queue (`key` = core::queue_key).
-  [[nodiscard]] std::optional<CallId> first_for(const std::string& key, std::string_view tenant) const;
+  // The claim that has waited longest for a task of this queue (`key` = core::queue_key), of those behind `after`.
+  [[nodiscard]] std::optional<CallId> first_for(const std::string& key, std::string_view tenant,
+                                                CallId after = 0) const;
   [[nodiscard]] std::vector<CallId> waiting_for(std::uint64_t sequence) const;
   [[nodiscard]] const ParkedClaim& claim(CallId id) const { return claims_.at(id); }
 

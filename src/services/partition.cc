@@ -16,7 +16,7 @@ constexpr std::size_t kBytesPerRound = std::size_t{8} << 20;  // so that no grou
 }  // namespace
 
 Partition::Partition(PartitionOptions options, Deps deps)
-    : options_(options), deps_(std::move(deps)), time_(deps_.clock), outbox_(options.outbox) {}
+    : options_(options), deps_(std::move(deps)), time_(deps_.clock), outbox_(options.outbox), notifier_({.under_way = {.per_host = options.outbox.per_host, .total = 64}}) {}
 
 Partition::~Partition() { stop(); }
 
@@ -163,8 +163,10 @@ bool Partition::round(std::vector<Queued>& commands, std::vector<Command>& retur
   note_durable();
   for (auto& command : returned) command();
   run_timers();
+  sweep_subscriptions();
   for (auto& command : commands) command.run();
   serve_parked();
+  notify_ready();
   expire_parked();
   start_deliveries();
   settle();
@@ -207,7 +209,11 @@ Result<core::Effects> Partition::change(const core::Record& record) {
   if (task != nullptr && task->info->traced && task->info->trace.span.sampled() && deps_.tracer.enabled())
     for (const auto& event : effects->events)
       group_.spans.push_back({.info = task->info, .event = event, .replay = false, .context = {}, .tracestate = {}});
-  if (effects->became_ready) woken_.insert(core::queue_key(task->info->tenant, task->info->command));
+  if (effects->became_ready || effects->consumer_left) {
+    const auto woken = woken_.insert(core::queue_key(task->info->tenant, task->info->command)).first;
+    if (effects->became_ready) note_ready(task->info, *woken);
+  }
+  if (effects->copy != nullptr) note_copy(*effects);
   if (effects->finished)
     for (const auto id : parked_.waiting_for(task->info->id.sequence))
       if (auto waiting = parked_.take_result(id)) answer_result(std::move(*waiting), {});
@@ -300,7 +306,8 @@ void Partition::run_timers() {
 void Partition::serve_parked() {
   for (const auto& key : std::exchange(woken_, {})) {
     const auto tenant = key.substr(0, key.find('\0'));
-    while (const auto id = parked_.first_for(key, tenant)) {
+    CallId passed_over = 0;
+    while (const auto id = parked_.first_for(key, tenant, passed_over)) {
       const auto& waiting = parked_.claim(*id);
       core::Queue* cold = nullptr;
       auto tasks = claim_now(waiting.caller, waiting.ask, cold);
@@ -308,7 +315,12 @@ void Partition::serve_parked() {
         with_tasks({cold->front()}, [this, key] { woken_.insert(key); });
         break;
       }
-      if (tasks.empty()) break;
+      if (tasks.empty()) {
+        // A queue that has something, only not for this one: its topic limits the consumers.
+        if (state_.ready_queue(tenant, std::string_view(key).substr(tenant.size() + 1)) == nullptr) break;
+        passed_over = *id;
+        continue;
+      }
       auto claim = parked_.take_claim(*id);
       answer([done = std::move(claim->done), claimed = std::move(tasks)]() mutable { done(std::move(claimed)); });
     }
@@ -337,6 +349,7 @@ std::optional<std::int64_t> Partition::next_wake_steady_ns() const {
   if (promotions_can_run() && !state_.delayed().empty()) consider(state_.delayed().top().first);
   if (sweeps_.empty() && retire_due_ns_ != INT64_MAX) consider(retire_due_ns_);
   if (const auto due = outbox_.next_due()) consider(*due);
+  if (const auto due = subscriptions_due_ns()) consider(*due);
   if (changed_since_ns_ != 0 && !cut_offered_ && !state_.cutting()) {
     const auto cut = changed_since_ns_ + options_.cut_after_ns;
     at = at ? std::min(*at, cut) : cut;

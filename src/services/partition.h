@@ -40,6 +40,7 @@
 #include "services/broker.h"
 #include "services/committer.h"
 #include "services/image.h"
+#include "services/notifier.h"
 #include "services/outbox.h"
 #include "services/parked.h"
 #include "services/reader.h"
@@ -63,6 +64,8 @@ struct PartitionOptions {
   std::int64_t webhook_backoff_base_seconds = 2;
   std::int64_t webhook_backoff_max_seconds = 60;
   OutboxLimits outbox;
+  std::int64_t subscription_min_interval_seconds = 5;
+  std::int64_t subscription_cleanup_interval_seconds = 60;
   std::int64_t cut_after_ns = 250 * kNanosPerMilli;           // how long changes collect in memory
   std::size_t cut_bytes = std::size_t{16} << 20;              // or how much
   std::size_t unsaved_bytes_max = std::size_t{128} << 20;     // not in the store yet; beyond it creates are refused
@@ -93,6 +96,8 @@ class Partition final : public Broker {
     WebhookSender& webhooks;
     std::function<bool()> disk_low;  // any thread, cheap
     Committer::OnFailure on_failure;  // of log or store; must not return
+    // Whether a subscriber's URL may be called now (rate limit); none: always. The partition thread, must not block.
+    std::function<bool(std::string_view url)> may_notify = {};
   };
 
   Partition(PartitionOptions options, Deps deps);
@@ -137,6 +142,14 @@ class Partition final : public Broker {
   void replay_delivery(Caller, std::uint64_t id, Done<DeliverySnapshot>) override;
   void queue_depths(Done<std::vector<QueueDepth>>) override;
   void cleanup(Caller, std::int64_t before_ns, std::size_t limit, Done<std::size_t>) override;
+  void put_topic(Caller, std::string name, core::TopicPolicy, Done<TopicPut>) override;
+  void get_topic(Caller, std::string name, Done<core::Topic>) override;
+  void delete_topic(Caller, std::string name, Done<void>) override;
+  void subscribe(Caller, Subscribe, Done<core::Subscription>) override;
+  void renew_subscription(Caller, std::string id, std::int64_t ttl_seconds, Done<core::Subscription>) override;
+  void unsubscribe(Caller, std::string id, Done<void>) override;
+  void list_subscriptions(Caller, Done<std::vector<core::Subscription>>) override;
+  void subscription_counts(Done<std::vector<SubscriptionCount>>) override;
   [[nodiscard]] std::int64_t now_ns() const override { return time_.now_ns(); }
   [[nodiscard]] std::int64_t to_record_ns(std::int64_t steady_ns) const override {
     return time_.to_record_ns(steady_ns);
@@ -242,6 +255,18 @@ class Partition final : public Broker {
   void start_deliveries();
   void start_delivery(std::uint64_t id);
   void count_delivery(int change);
+
+  // --- topics and subscriptions (partition_topics.cc, partition_subscriptions.cc) ---
+  void note_copy(const core::Effects& effects);
+  void put_topic_now(core::PutTopicRecord record, int looks, Done<TopicPut> reply);
+  void wake_queue(const std::string& tenant, const std::string& command);
+  [[nodiscard]] std::optional<std::int64_t> subscriptions_due_ns() const;
+  void sweep_subscriptions();
+  void note_ready(const std::shared_ptr<const core::TaskInfo>& task, const std::string& key);
+  void notify_ready();
+  void start_notice(std::uint64_t id);
+  void notified(std::uint64_t id, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome);
+
   void flush();
 
   // `cold`: the queue whose head must be read before anything can be claimed from it.
@@ -266,6 +291,9 @@ class Partition final : public Broker {
   Parked parked_;
   Outbox outbox_;
   std::set<std::string> woken_;  // keys of queues that got a ready task in this round
+  Notifier notifier_;
+  std::unordered_map<std::string, std::shared_ptr<const core::TaskInfo>> news_;  // of this round: queue -> what woke it
+  std::int64_t subscriptions_swept_ns_ = 0;
   Group group_;  // grows during a round
   bool must_commit_ = false;  // group_ has more than bookkeeping in it
   std::int64_t stamp_ns_ = 0;  // record time of this round

@@ -75,6 +75,7 @@ Result<core::CreateRecord> prepare(const PartitionOptions& options, observe::Tra
   r.priority = static_cast<int>(std::clamp<std::int64_t>(ask.priority, 0, core::kPriorities - 1));
   r.max_attempts = static_cast<std::uint32_t>(
       std::min<std::int64_t>(ask.max_attempts > 0 ? ask.max_attempts : options.default_max_attempts, 1'000'000'000));
+  r.default_attempts = ask.max_attempts <= 0;
   r.trace = std::move(ask.incoming);
   r.traced = tracer.enabled();
   if (r.traced) {
@@ -102,12 +103,16 @@ std::uint64_t Partition::new_delivery_id() {
 }
 
 core::ReturnRules Partition::return_rules() {
-  return {.retry = options_.retry,
-          .draw = deps_.rng.next(),
-          .count_twice = options_.count_twice,
-          .dead_letter_span = new_span_id(),
-          .delivery_id = new_delivery_id(),
-          .retention_ns = options_.retention_seconds * kNanosPerSecond};
+  core::ReturnRules rules{.retry = options_.retry,
+                          .draw = deps_.rng.next(),
+                          .count_twice = options_.count_twice,
+                          .dead_letter_span = new_span_id(),
+                          .delivery_id = new_delivery_id(),
+                          .retention_ns = options_.retention_seconds * kNanosPerSecond};
+  if (!state_.has_topics()) return rules;
+  rules.copy_span = new_span_id();
+  rules.copy_random = deps_.rng.next() & core::kIdRandomMask;
+  return rules;
 }
 
 const core::Task* Partition::find(const std::string& id, const std::string& tenant) const {
@@ -245,9 +250,9 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
       std::min(ask.lease_seconds > 0 ? ask.lease_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
   std::shared_ptr<const std::string> worker;
   const auto ready_queue = [&]() -> core::Queue* {
-    if (ask.commands.empty()) return state_.ready_queue_of_any(caller.tenant);
+    if (ask.commands.empty()) return state_.ready_queue_of_any(caller.tenant, &caller.subject);
     for (const auto& command : ask.commands)
-      if (auto* queue = state_.ready_queue(caller.tenant, command); queue != nullptr) return queue;
+      if (auto* queue = state_.ready_queue(caller.tenant, command, &caller.subject); queue != nullptr) return queue;
     return nullptr;
   };
   std::size_t bytes = 0;  // of one answer: the rest of a batch of large payloads is for the next claim

@@ -64,6 +64,17 @@ Result<storage::Position> Partition::restore() {
     });
     return scanned ? outcome : scanned;
   };
+  const auto each_named = [&](std::string_view from, std::string_view until, auto&& restore_row) -> Result<void> {
+    auto scanned = store.scan(Table::kMeta, from, until, [&](std::string_view, std::string_view value) {
+      outcome = restore_row(value);
+      return outcome.has_value();
+    });
+    return scanned ? outcome : scanned;
+  };
+  CODEQ_TRY_VOID(each_named(core::kTopicRows, core::kTopicRowsEnd,
+                            [&](std::string_view value) { return state_.restore_topic(value); }));
+  CODEQ_TRY_VOID(each_named(core::kSubscriptionRows, core::kSubscriptionRowsEnd,
+                            [&](std::string_view value) { return state_.restore_subscription(value); }));
   CODEQ_TRY_VOID(each(Table::kQueue, [&](auto key, auto value) { return state_.restore_queue(key, value); }));
   CODEQ_TRY_VOID(each(Table::kLive, [&](auto key, auto value) -> Result<void> {
     const auto sequence = core::number_at(key, 0);

@@ -13,7 +13,7 @@
 namespace codeq::services {
 
 struct WebhookJob {
-  std::uint64_t id = 0;         // the delivery's id; `X-CodeQ-Delivery` and `webhook-id` are made of it
+  std::uint64_t id = 0;         // the delivery's id, for `X-CodeQ-Delivery`; 0: there is none
   std::string url;
   std::string body;             // JSON
   std::string message_id;       // Standard Webhooks `webhook-id`: the same on every attempt

@@ -110,6 +110,17 @@ struct Check {
       return {};
     };
     CODEQ_TRY_VOID(each(Table::kOutbox, outbox));
+    const auto named = [&](std::string_view key, std::string_view value) -> Result<void> {
+      if (key.starts_with(core::kTopicRows)) {
+        CODEQ_TRY_VOID(core::decode_topic(value));
+        ++counts.topics;
+      } else if (key.starts_with(core::kSubscriptionRows)) {
+        CODEQ_TRY_VOID(core::decode_subscription(value));
+        ++counts.subscriptions;
+      }
+      return {};
+    };
+    CODEQ_TRY_VOID(each(Table::kMeta, named));
     return each(Table::kKey, [&](std::string_view key, std::string_view) -> Result<void> {
       if (key.size() != 24) return wrong("key", 0, "a key that is not 24 bytes");
       ++counts.keys;

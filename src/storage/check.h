@@ -13,7 +13,8 @@
 namespace codeq::storage {
 
 struct RowCounts {
-  std::uint64_t queues = 0, waiting = 0, leased = 0, finished = 0, keys = 0, deliveries = 0;
+  std::uint64_t queues = 0, waiting = 0, leased = 0, finished = 0, keys = 0, deliveries = 0,
+                topics = 0, subscriptions = 0;
 };
 // `progress` hears of tasks looked at so far, now and then.
 Result<RowCounts> check_tables(const Store& store, const std::function<void(std::uint64_t tasks)>& progress);

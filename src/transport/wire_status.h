@@ -44,6 +44,7 @@ constexpr WireStatus wire_status(Code code) {
     case Code::kResultRequired: return {400, kInvalidArgument, "result-required"};
     case Code::kErrorRequired: return {400, kInvalidArgument, "error-required"};
     case Code::kInvalidArtifact: return {400, kInvalidArgument, "invalid-artifact"};
+    case Code::kInvalidTopic: return {422, kInvalidArgument, "invalid-topic"};
     case Code::kBatchTooLarge: return {400, kInvalidArgument, "batch-too-large"};
     case Code::kBodyTooLarge: return {413, kResourceExhausted, "body-too-large"};
     case Code::kHeaderTooLarge: return {431, kResourceExhausted, "header-too-large"};

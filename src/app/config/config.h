@@ -88,6 +88,8 @@ struct Config {
   std::int64_t result_webhook_max_attempts = 5;
   std::int64_t result_webhook_base_backoff_seconds = 2;
   std::int64_t result_webhook_max_backoff_seconds = 60;
+  std::int64_t subscription_min_interval_seconds = 5;
+  std::int64_t subscription_cleanup_interval_seconds = 60;
 
   // HTTP limits
   std::int64_t http_io_threads = 1;

@@ -18,7 +18,6 @@ constexpr std::string_view kNoUse = "without meaning here, ignored";
 constexpr std::string_view kJwksLater =
     "not used yet: jwks tokens come with a later release; configure `static` or `multi` until then";
 constexpr std::string_view kRatesLater = "not used yet: rate limits come with the clients release";
-constexpr std::string_view kSubscriptionsLater = "not used yet: subscriptions come with the clients release";
 constexpr std::string_view kOneNode =
     "this version runs as one node with one partition; remove the key or set it to false, and run one broker";
 
@@ -309,17 +308,19 @@ constexpr Key kWebhooks[] = {
      .max = kYearSeconds,
      .low_is_default = true},
     {.name = "subscriptionMinIntervalSeconds",
-     .status = kLater,
-     .type = kInt,
-     .help = "Least time between two queue-ready webhooks.",
-     .advice = kSubscriptionsLater,
-     .unit = "s"},
+     .member = &Config::subscription_min_interval_seconds,
+     .help = "Least time between two queue-ready webhooks to one subscription that names none.",
+     .unit = "s",
+     .min = 1,
+     .max = 86'400,
+     .low_is_default = true},
     {.name = "subscriptionCleanupIntervalSeconds",
-     .status = kLater,
-     .type = kInt,
-     .help = "Time between two sweeps of subscriptions.",
-     .advice = kSubscriptionsLater,
-     .unit = "s"},
+     .member = &Config::subscription_cleanup_interval_seconds,
+     .help = "Least time between two sweeps of subscriptions that are over; they are not called meanwhile.",
+     .unit = "s",
+     .min = 1,
+     .max = 86'400,
+     .low_is_default = true},
     {.name = "webhookHandlers",
      .status = kIgnored,
      .type = kAny,

@@ -99,7 +99,7 @@ bool Api::url_path(const Exchange& exchange, std::string& path) {
   constexpr std::string_view kId = ":id";
   path = exchange.route->path;
   const auto at = path.find(kId);
-  if (at == std::string::npos) return true;
+  if (at == std::string::npos) return path.find("/:") == std::string::npos;
   const bool number = !exchange.id.empty() && exchange.id.size() <= 20 &&
                       exchange.id.find_first_not_of("0123456789") == std::string::npos;
   if (!number && !core::parse_task_id(exchange.id)) return false;
@@ -121,7 +121,7 @@ void Api::close_span(Exchange& exchange) {
   span.end_ns = std::max(span.start_ns, deps_.broker.now_ns());
   // OpenTelemetry semantic conventions 1.27, http/http-spans.md; no agent, and of the path no more than the
   // route and an id that can be one of ours: the rest are the caller's own words.
-  span.set("http.request.method", exchange.route->method == Method::kGet ? "GET" : "POST");
+  span.set("http.request.method", exchange.route->span_name.substr(0, exchange.route->span_name.find(' ')));
   span.set("http.route", exchange.route->path);
   thread_local std::string path;
   if (url_path(exchange, path)) span.set("url.path", std::string_view(path));
@@ -231,6 +231,13 @@ void Api::route(const Shared& exchange, const Request& request, std::string_view
     case RouteId::kListDeliveries: return list_deliveries(exchange, query);
     case RouteId::kReplayDelivery: return replay_delivery(exchange);
     case RouteId::kCleanup: return cleanup(exchange, request);
+    case RouteId::kPutTopic: return put_topic(exchange, request);
+    case RouteId::kGetTopic:
+    case RouteId::kDeleteTopic: return topic(exchange, query);
+    case RouteId::kSubscribe: return subscribe(exchange, request, principal);
+    case RouteId::kRenewSubscription:
+    case RouteId::kUnsubscribe:
+    case RouteId::kListSubscriptions: return subscription(exchange, request);
     case RouteId::kLivez:
     case RouteId::kHealthz: return respond_text(*exchange, 200, "ok");
     case RouteId::kReadyz: return readyz(*exchange, query);

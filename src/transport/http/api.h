@@ -66,6 +66,13 @@ class Api {
   void list_deliveries(const Shared& exchange, std::string_view query);
   void replay_delivery(const Shared& exchange);
   void cleanup(const Shared& exchange, const Request& request);
+  void put_topic(const Shared& exchange, const Request& request);  // api_topics.cc, with what answers
+  void topic(const Shared& exchange, std::string_view query);
+  void subscribe(const Shared& exchange, const Request& request, const services::Principal& principal);
+  void subscription(const Shared& exchange, const Request& request);
+  static void answer_topic(Exchange& exchange, const core::Topic& topic, bool created);
+  void answer_subscription(Exchange& exchange, const core::Subscription& subscription) const;
+  void answer_subscriptions(Exchange& exchange, const std::vector<core::Subscription>& subscriptions) const;
   void readyz(Exchange& exchange, std::string_view query);
   void metrics(const Shared& exchange);
 

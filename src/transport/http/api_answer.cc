@@ -45,6 +45,7 @@ struct Api::Visitor {
   void operator()(Result<std::vector<TaskSnapshot>>& tasks) const { api.answer_claim(*exchange, tasks); }
   void operator()(Result<>& done) const {
     if (failed(done)) return;
+    if (exchange->route->method == Method::kDelete) return respond_nothing(*exchange, 204);
     respond_json(*exchange, 200,
                  exchange->route->id == RouteId::kHeartbeat ? R"({"ok":true})" : R"({"status":"requeued"})");
   }
@@ -118,6 +119,18 @@ struct Api::Visitor {
     respond_json(*exchange, 200, std::move(body));
   }
   void operator()(ArtifactsWritten& written) const { api.took(exchange, written); }
+  void operator()(Result<services::TopicPut>& put) const {
+    if (!failed(put)) answer_topic(*exchange, put->topic, put->created);
+  }
+  void operator()(Result<core::Topic>& topic) const {
+    if (!failed(topic)) answer_topic(*exchange, *topic, false);
+  }
+  void operator()(Result<core::Subscription>& subscription) const {
+    if (!failed(subscription)) api.answer_subscription(*exchange, *subscription);
+  }
+  void operator()(Result<std::vector<core::Subscription>>& subscriptions) const {
+    if (!failed(subscriptions)) api.answer_subscriptions(*exchange, *subscriptions);
+  }
 };
 
 void Api::finish(const Shared& exchange) {

@@ -45,7 +45,8 @@ using Answer = std::variant<std::monostate, Result<std::vector<Result<services::
                             Result<std::vector<Result<services::ResultSnapshot>>>, Result<services::TaskSnapshot>,
                             Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
                             Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>,
-                            Result<std::string>, Result<std::size_t>, ArtifactsWritten>;
+                            Result<std::string>, Result<std::size_t>, ArtifactsWritten, Result<services::TopicPut>, Result<core::Topic>,
+                            Result<core::Subscription>, Result<std::vector<core::Subscription>>>;
 
 // A submission on its way: uploads are written only for tasks that the caller holds.
 struct Submission {

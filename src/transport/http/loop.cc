@@ -22,7 +22,9 @@ bool InFlight::refuses(const Route* route) const {
     case RouteId::kAbandon:
     case RouteId::kNack:
     case RouteId::kSubmit:
-    case RouteId::kSubmitBatch: return percent(100);
+    case RouteId::kSubmitBatch:
+    case RouteId::kRenewSubscription:
+    case RouteId::kUnsubscribe: return percent(100);
     case RouteId::kCreate:
     case RouteId::kCreateBatch: return true;
     case RouteId::kLivez:

@@ -56,10 +56,12 @@ class BeastParser final : public bhttp::basic_parser<true> {
  private:
   void on_request_impl(bhttp::verb verb, beast::string_view, beast::string_view target, int version,
                        beast::error_code&) override {
-    request->method = verb == bhttp::verb::get    ? Method::kGet
-                      : verb == bhttp::verb::post ? Method::kPost
-                      : verb == bhttp::verb::head ? Method::kHead
-                                                  : Method::kOther;
+    request->method = verb == bhttp::verb::get       ? Method::kGet
+                      : verb == bhttp::verb::post    ? Method::kPost
+                      : verb == bhttp::verb::head    ? Method::kHead
+                      : verb == bhttp::verb::put     ? Method::kPut
+                      : verb == bhttp::verb::delete_ ? Method::kDelete
+                                                     : Method::kOther;
     request->http11 = version == 11;
     request->target.assign(target.data(), target.size());
   }

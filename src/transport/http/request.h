@@ -15,7 +15,7 @@
 
 namespace codeq::transport::http {
 
-enum class Method : std::uint8_t { kGet, kPost, kHead, kOther };
+enum class Method : std::uint8_t { kGet, kPost, kHead, kPut, kDelete, kOther };
 
 // The values of the lines of one header, in order.
 class HeaderLines {

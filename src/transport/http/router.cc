@@ -25,6 +25,14 @@ constexpr std::array kRoutes = std::to_array<Route>({
     CODEQ_ROUTE(kListDeliveries, kGet, "GET", kAny, "", "/v1/codeq/webhooks/deliveries"),
     CODEQ_ROUTE(kReplayDelivery, kPost, "POST", kProducer, "", "/v1/codeq/webhooks/deliveries/:id/replay"),
     CODEQ_ROUTE(kCleanup, kPost, "POST", kAdmin, "", "/v1/codeq/admin/tasks/cleanup"),
+    CODEQ_ROUTE(kPutTopic, kPut, "PUT", kAdmin, "", "/v1/codeq/admin/topics/:topicName"),
+    CODEQ_ROUTE(kGetTopic, kGet, "GET", kAdmin, "", "/v1/codeq/admin/topics/:topicName"),
+    CODEQ_ROUTE(kDeleteTopic, kDelete, "DELETE", kAdmin, "", "/v1/codeq/admin/topics/:topicName"),
+    CODEQ_ROUTE(kSubscribe, kPost, "POST", kWorker, "codeq:subscribe", "/v1/codeq/workers/subscriptions"),
+    CODEQ_ROUTE(kListSubscriptions, kGet, "GET", kWorker, "codeq:subscribe", "/v1/codeq/workers/subscriptions"),
+    CODEQ_ROUTE(kRenewSubscription, kPost, "POST", kWorker, "codeq:subscribe",
+                "/v1/codeq/workers/subscriptions/:id/heartbeat"),
+    CODEQ_ROUTE(kUnsubscribe, kDelete, "DELETE", kWorker, "codeq:subscribe", "/v1/codeq/workers/subscriptions/:id"),
     CODEQ_ROUTE(kLivez, kGet, "GET", kNone, "", "/livez"),
     CODEQ_ROUTE(kReadyz, kGet, "GET", kNone, "", "/readyz"),
     CODEQ_ROUTE(kHealthz, kGet, "GET", kNone, "", "/healthz"),
@@ -44,7 +52,7 @@ bool fits(std::string_view pattern, std::string_view path, std::string_view& id)
   while (!pattern.empty() && !path.empty()) {
     const auto want = next_segment(pattern);
     const auto got = next_segment(path);
-    if (want == ":id") {
+    if (want.starts_with(':')) {
       if (got.empty()) return false;
       id = got;
     } else if (want != got) {

@@ -28,6 +28,13 @@ enum class RouteId : std::uint8_t {
   kListDeliveries,
   kReplayDelivery,
   kCleanup,
+  kPutTopic,
+  kGetTopic,
+  kDeleteTopic,
+  kSubscribe,
+  kRenewSubscription,
+  kListSubscriptions,
+  kUnsubscribe,
   kLivez,
   kReadyz,
   kHealthz,
@@ -41,14 +48,14 @@ struct Route {
   Method method;
   AuthKind auth;
   std::string_view scope;       // a worker needs it; empty: none
-  std::string_view path;        // as in http.route, `:id` stands for one segment
+  std::string_view path;        // as in http.route, `:name` stands for one segment
   std::string_view span_name;   // "<METHOD> <path>"
 };
 
 struct Match {
   enum class Kind : std::uint8_t { kRoute, kNotFound, kRedirect, kBadPath } kind = Kind::kNotFound;
   const Route* route = nullptr;
-  std::string id;                // the `:id`, percent-decoded
+  std::string id;                // the segment behind `:name`, percent-decoded
   std::string_view query;        // after the `?`; borrows the target
   std::string location;          // of a redirect
 };

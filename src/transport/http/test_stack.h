@@ -147,13 +147,14 @@ inline std::unique_ptr<services::Authenticator> test_tokens() {
   auto tokens = services::make_authenticator({.producer_type = "multi",
                                               .producer_config = R"({"providers":[
         {"type":"static","config":{"token":"producer","subject":"p","raw":{"tenantId":"acme"}}},
+        {"type":"static","config":{"token":"admin","subject":"a","raw":{"tenantId":"acme","role":"ADMIN"}}},
         {"type":"static","config":{"token":"stranger","subject":"s","raw":{"tenantId":"other"}}}]})",
                                               .worker_type = "multi",
                                               .worker_config = R"({"providers":[
         {"type":"static","config":{"token":"worker","subject":"w1","raw":{"tenantId":"acme"},"eventTypes":["*"],
-          "scopes":["codeq:claim","codeq:heartbeat","codeq:abandon","codeq:nack","codeq:result"]}},
+          "scopes":["codeq:claim","codeq:heartbeat","codeq:abandon","codeq:nack","codeq:result","codeq:subscribe"]}},
         {"type":"static","config":{"token":"second","subject":"w2","raw":{"tenantId":"acme"},"eventTypes":["A","B"],
-          "scopes":["codeq:claim","codeq:result","codeq:heartbeat"]}},
+          "scopes":["codeq:claim","codeq:result","codeq:heartbeat","codeq:subscribe"]}},
         {"type":"static","config":{"token":"reader","subject":"w3","raw":{"tenantId":"acme"},"eventTypes":["A"],"scopes":["codeq:nack"]}}]})"});
   EXPECT_TRUE(tokens.has_value()) << (tokens ? "" : tokens.error().message);
   return std::move(*tokens);

@@ -60,7 +60,7 @@ bool Transfer::add_header(std::string_view name, std::string_view value) {
 
 bool Transfer::add_headers(const WebhookSigner& signer, std::int64_t now_seconds) {
   const auto timestamp = std::to_string(now_seconds);
-  bool ok = add_header("Content-Type", "application/json") && add_header("X-CodeQ-Delivery", std::to_string(job_.id)) &&
+  bool ok = add_header("Content-Type", "application/json") && add_header("X-CodeQ-Delivery", job_.id == 0 ? std::string() : std::to_string(job_.id)) &&
             add_header("webhook-id", job_.message_id) && add_header("webhook-timestamp", timestamp) &&
             add_header("traceparent", job_.traceparent) && add_header("tracestate", job_.tracestate) &&
             add_header("baggage", job_.baggage);

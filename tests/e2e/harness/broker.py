@@ -31,6 +31,7 @@ class Tokens:
     def __init__(self):
         self.acme_producer = "prod-" + secrets.token_hex(12)
         self.acme_admin = "admi-" + secrets.token_hex(12)
+        self.globex_admin = "admi-" + secrets.token_hex(12)
         self.globex_producer = "prod-" + secrets.token_hex(12)
         self.acme_worker = "work-" + secrets.token_hex(12)
         self.acme_worker2 = "work-" + secrets.token_hex(12)
@@ -51,7 +52,8 @@ class Tokens:
             "PRODUCER_AUTH_PROVIDER": "multi",
             "PRODUCER_AUTH_CONFIG": json.dumps({"providers": [
                 one(self.acme_producer, "producer-1", "acme"), one(self.globex_producer, "producer-1", "globex"),
-                one(self.acme_admin, "admin-1", "acme", role="ADMIN")]}),
+                one(self.acme_admin, "admin-1", "acme", role="ADMIN"),
+                one(self.globex_admin, "admin-1", "globex", role="ADMIN")]}),
             "WORKER_AUTH_PROVIDER": "multi",
             "WORKER_AUTH_CONFIG": json.dumps({"providers": [
                 one(self.acme_worker, "worker-1", "acme", ["*"]), one(self.acme_worker2, "worker-2", "acme", ["*"]),

@@ -21,6 +21,8 @@ class World:
         endpoint = self.backend.endpoint if self.backend else None
         self.broker = Broker(folder, self.tokens, endpoint, **settings)
         self.producer = Api(self.broker, self.tokens.acme_producer)
+        self.admin = Api(self.broker, self.tokens.acme_admin)
+        self.globex_admin = Api(self.broker, self.tokens.globex_admin)
         self.worker = Api(self.broker, self.tokens.acme_worker)
         self.worker2 = Api(self.broker, self.tokens.acme_worker2)
         self.narrow_worker = Api(self.broker, self.tokens.narrow_worker)
