@@ -30,7 +30,7 @@ int refuse(int status, const std::string& message) {
 std::string bracketed(const std::string& host) { return host.find(':') == std::string::npos ? host : "[" + host + "]"; }
 
 void print_welcome(const Server& server, const std::string& host, const DevTokens& tokens, const std::string& folder) {
-  const std::string base = "http://" + host + ":" + std::to_string(server.port());
+  const std::string base = (server.secure() ? "https://" : "http://") + host + ":" + std::to_string(server.port());
   std::printf("codeq dev is ready: %s\n\n  data            %s\n  producer token  %s\n  worker token    %s\n",
               base.c_str(), folder.c_str(), tokens.producer.c_str(), tokens.worker.c_str());
   std::printf("  gRPC streams    producers %s:%d, workers %s:%d\n\n", host.c_str(),

@@ -24,7 +24,7 @@ int refuse(int status, const std::string& message) {
 }  // namespace
 
 int serve(const Cli& cli) {
-  StopSignal stop;
+  StopSignal stop(true);
   auto loaded = load_config(cli.config_path, environment);
   if (!loaded) return refuse(kExitConfig, loaded.error().message);
   if (auto ready = check_ready_to_serve(loaded->config); !ready) return refuse(kExitConfig, ready.error().message);
@@ -33,7 +33,7 @@ int serve(const Cli& cli) {
   auto server = Server::start(loaded->config, environment, false);
   if (!server) return refuse(server.error().exit_status, server.error().message);
   spdlog::info("codeq {} ready on port {}", kVersion, (*server)->port());
-  const int signal = stop.wait();
+  const int signal = stop.wait([&] { (*server)->reload_certificates(); });
   spdlog::info("stopping on signal {}", signal);
   (*server)->stop();
   spdlog::info("stopped");

@@ -22,6 +22,7 @@
 #include "app/config/listen_address.h"
 #include "app/config_command.h"
 #include "app/exit_codes.h"
+#include "app/tls.h"
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/rng.h"
@@ -153,6 +154,7 @@ struct Server::Parts {
   SystemRng rng;
   observe::Metrics metrics{std::string(kVersion)};
   std::unique_ptr<observe::Tracer> tracer;
+  std::unique_ptr<Tls> tls;
   observe::OtlpTracer* exporter = nullptr;  // is `tracer`, where it exports
   std::string sampling = "off";
   std::unique_ptr<log::LocalLog> log;
@@ -313,6 +315,7 @@ void Server::Parts::exposition(services::Done<std::string> done) {
                                  .in_progress = depth.in_progress,
                                  .dlq = depth.dead});
     gauges.spans = tracer->stats();
+    tls->add_to(gauges);
     gauges.durability = durability_text(config.durability);
     gauges.sampling = sampling;
     partition->subscription_counts([this, gauges = std::move(gauges), done = std::move(done)](auto counts) mutable {
@@ -336,7 +339,7 @@ std::expected<void, StartFailure> Server::Parts::open_streams(bool any_port) {
     if (address.empty()) return {};
     CODEQ_TRY(const auto parsed, parse_listen_address(address));
     options.listeners.push_back(
-        {.host = parsed.host, .port = parsed.port, .producers = !workers, .workers = workers});
+        {.host = parsed.host, .port = parsed.port, .producers = !workers, .workers = workers, .tls = tls->streams()});
     return {};
   };
   for (const bool workers : {true, false})
@@ -385,6 +388,7 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
   transport::HttpOptions options;
   options.host = config.listen_host;
   options.port = static_cast<std::uint16_t>(config.port);
+  options.tls = tls->http();
   options.io_threads = static_cast<unsigned>(config.http_io_threads);
   options.header_bytes_max = static_cast<std::size_t>(config.http_header_bytes_max);
   options.body_bytes_max = static_cast<std::size_t>(config.http_body_bytes_max);
@@ -420,6 +424,9 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
 
 std::expected<void, StartFailure> Server::Parts::open(const GetEnv& getenv, bool local_view) {
   const bool zoned = use_timezone(config.timezone);
+  auto opened_tls = Tls::open(config);  // first: a wrong file should be told before a long recovery
+  if (!opened_tls) return failure(kExitConfig, "invalid config: " + opened_tls.error().message);
+  tls = std::move(*opened_tls);
   if (auto done = open_tracer(getenv, local_view); !done) return done;
   if (auto done = open_partition(zoned); !done) return done;
   open_control();
@@ -504,6 +511,8 @@ std::expected<std::unique_ptr<Server>, StartFailure> Server::start(const Config&
 std::uint16_t Server::port() const { return parts_->http->port(); }
 std::optional<std::uint16_t> Server::worker_stream_port() const { return parts_->worker_port; }
 std::optional<std::uint16_t> Server::producer_stream_port() const { return parts_->producer_port; }
+bool Server::secure() const { return parts_->tls->http() != nullptr; }
+void Server::reload_certificates() { parts_->tls->reload_now(); }
 
 void Server::stop() {
   auto& p = *parts_;

@@ -39,6 +39,8 @@ class Server {
   // Nothing: that listener is off.
   [[nodiscard]] std::optional<std::uint16_t> worker_stream_port() const;
   [[nodiscard]] std::optional<std::uint16_t> producer_stream_port() const;
+  [[nodiscard]] bool secure() const;  // the HTTP port speaks TLS
+  void reload_certificates();  // returns at once
   void stop();
 
  private:

@@ -91,6 +91,26 @@ void write_process(std::string& out) {
       .sample({}, stats.start_time_seconds);
 }
 
+void write_tls(const std::vector<Gauges::Tls>& listeners, std::string& out) {
+  if (listeners.empty()) return;
+  {
+    Family family("codeq_tls_handshakes_total", "counter", "TLS handshakes that were begun and have ended.", out);
+    for (const auto& tls : listeners) {
+      family.sample({{"listener", tls.listener}, {"outcome", "done"}}, tls.handshakes);
+      family.sample({{"listener", tls.listener}, {"outcome", "failed"}}, tls.handshakes_failed);
+    }
+  }
+  {
+    Family family("codeq_tls_reloads_total", "counter", "Times that the files of TLS were read again.", out);
+    for (const auto& tls : listeners) {
+      family.sample({{"listener", tls.listener}, {"outcome", "done"}}, tls.reloads);
+      family.sample({{"listener", tls.listener}, {"outcome", "failed"}}, tls.reloads_failed);
+    }
+  }
+  Family family("codeq_tls_certificate_expiry_timestamp_seconds", "gauge", "When the certificate in use expires.", out);
+  for (const auto& tls : listeners) family.sample({{"listener", tls.listener}}, tls.not_after_s);
+}
+
 }  // namespace
 
 Metrics::Metrics(std::string version, std::string revision)
@@ -237,6 +257,7 @@ void Metrics::write_gauges(const Gauges& gauges, std::string& out) {
     Family family("codeq_subscriptions_active", "gauge", "Worker subscriptions that have not expired.", out);
     for (const auto& [command, count] : subscriptions) family.sample({{"command", command}}, count);
   }
+  write_tls(gauges.tls, out);
   Family("codeq_spans_recorded_total", "counter", "Sampled spans that ended.", out).sample({}, gauges.spans.recorded);
   Family("codeq_spans_exported_total", "counter", "Spans that the collector took.", out)
       .sample({}, gauges.spans.exported);

@@ -33,6 +33,12 @@ struct Gauges {
   };
   std::vector<Queue> queues;
   std::vector<std::pair<std::string, std::uint64_t>> subscriptions;  // by command
+  struct Tls {  // of one listener
+    std::string listener;  // http, streams
+    std::uint64_t handshakes = 0, handshakes_failed = 0, reloads = 0, reloads_failed = 0;
+    std::uint64_t not_after_s = 0;  // since the epoch
+  };
+  std::vector<Tls> tls;  // empty: none, and then no family of it
   TracerStats spans;
   std::string durability;  // sync, interval or none
   std::string sampling;  // off, view or the ratio

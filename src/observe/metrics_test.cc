@@ -36,6 +36,7 @@ void fill(Metrics& metrics, Gauges& gauges) {
   gauges.subscriptions = {{"GENERATE_MASTER", 2}};
   gauges.spans = {.recorded = 10, .exported = 7, .dropped = 1};
   gauges.durability = "sync";
+  gauges.tls = {{.listener = "http", .handshakes = 1, .not_after_s = 1'800'000'000}};
 }
 
 TEST(Metrics, TheTenFamiliesOfTheReferenceAppearWithTheirLabels) {
@@ -124,6 +125,19 @@ TEST(Metrics, QueuesOfOneCommandInSeveralTenantsAreOneSeries) {
   Gauges gauges;
   gauges.queues = {{.command = "A", .ready = 3}, {.command = "A", .ready = 4, .dlq = 1}};
   EXPECT_TRUE(has_line(metrics.exposition(gauges), "codeq_queue_depth{command=\"A\",queue=\"ready\"} 7"));
+}
+
+TEST(Metrics, TlsIsThereOnlyWhereItIsSpoken) {
+  Metrics metrics;
+  EXPECT_EQ(metrics.exposition({}).find("codeq_tls"), std::string::npos);
+  Gauges gauges;
+  gauges.tls = {
+      {.listener = "http", .handshakes = 3, .handshakes_failed = 1, .reloads = 2, .not_after_s = 1'800'000'000}};
+  const std::string page = metrics.exposition(gauges);
+  EXPECT_TRUE(has_line(page, "codeq_tls_handshakes_total{listener=\"http\",outcome=\"done\"} 3"));
+  EXPECT_TRUE(has_line(page, "codeq_tls_handshakes_total{listener=\"http\",outcome=\"failed\"} 1"));
+  EXPECT_TRUE(has_line(page, "codeq_tls_reloads_total{listener=\"http\",outcome=\"done\"} 2"));
+  EXPECT_TRUE(has_line(page, "codeq_tls_certificate_expiry_timestamp_seconds{listener=\"http\"} 1800000000"));
 }
 
 TEST(Metrics, IncrementsOfManyThreadsAllCount) {

@@ -71,7 +71,7 @@ def test_request_spans_are_named_by_route_and_carry_the_http_names(shared):
     assert request.attributes["http.route"] == "/v1/codeq/tasks"
     assert request.attributes["http.response.status_code"] == 202
     assert request.attributes["url.path"] == "/v1/codeq/tasks"
-    assert request.attributes["url.scheme"] == "http"
+    assert request.attributes["url.scheme"] == ("https" if shared.broker.tls else "http")
     result = server_span(shared.spans, trace.one(SUBMIT).links[0])
     assert route_name("POST", "/v1/codeq/tasks/{id}/result").fullmatch(result.name)
     assert result.attributes["http.response.status_code"] == 200

@@ -124,6 +124,48 @@ void settle_streams(LoadedConfig& loaded, Messages& wrong) {
   check("producerStreamAddr", config.producer_stream_addr, "producer", !config.producer_auth_provider.empty());
 }
 
+// One listener's four keys; `prefix` is "tls" or "streamTls".
+void settle_tls(LoadedConfig& loaded, Messages& wrong, const std::string& prefix, const std::string& cert,
+                const std::string& key, const std::string& ca, TlsAuth& auth) {
+  const auto said = [&](const char* part) { return where(loaded, prefix + part); };
+  if (!loaded.origins.contains(prefix + "ClientAuth") && loaded.origins.contains(prefix + "ClientCaFile"))
+    auth = TlsAuth::kRequire;
+  if (cert.empty() != key.empty()) {
+    const bool no_key = key.empty();
+    wrong.push_back(fmt::format("{}{}{} is not set; TLS needs both", said(no_key ? "CertFile" : "KeyFile"), prefix,
+                                no_key ? "KeyFile" : "CertFile"));
+  } else if (cert.empty() && (!ca.empty() || auth != TlsAuth::kNone)) {
+    wrong.push_back(fmt::format("{}clients show certificates only where {}CertFile and {}KeyFile are set",
+                                said(ca.empty() ? "ClientAuth" : "ClientCaFile"), prefix, prefix));
+  } else if (auth != TlsAuth::kNone && ca.empty()) {
+    wrong.push_back(
+        fmt::format("{}{}ClientCaFile is not set; it says whose certificates count", said("ClientAuth"), prefix));
+  } else if (auth == TlsAuth::kNone && !ca.empty()) {
+    loaded.warnings.push_back(fmt::format("{}not used, since {}ClientAuth is none", said("ClientCaFile"), prefix));
+  }
+}
+
+void settle_tls(LoadedConfig& loaded, Messages& wrong) {
+  Config& c = loaded.config;
+  settle_tls(loaded, wrong, "tls", c.tls_cert_file, c.tls_key_file, c.tls_client_ca_file, c.tls_client_auth);
+  const auto own = [&](std::string_view key) { return loaded.origins.contains(key); };
+  if (c.stream_tls_cert_file == "none") {
+    c.stream_tls_cert_file.clear();
+  } else {  // what the streams do not say for themselves is as for HTTP
+    if (!own("streamTlsCertFile") && !own("streamTlsKeyFile")) {
+      c.stream_tls_cert_file = c.tls_cert_file;
+      c.stream_tls_key_file = c.tls_key_file;
+    }
+    if (!own("streamTlsClientCaFile")) c.stream_tls_client_ca_file = c.tls_client_ca_file;
+    if (!own("streamTlsClientAuth")) c.stream_tls_client_auth = c.tls_client_auth;
+  }
+  const bool all_http = !own("streamTlsCertFile") && !own("streamTlsKeyFile") && !own("streamTlsClientCaFile") &&
+                        !own("streamTlsClientAuth");  // was looked at above
+  if (!all_http)
+    settle_tls(loaded, wrong, "streamTls", c.stream_tls_cert_file, c.stream_tls_key_file, c.stream_tls_client_ca_file,
+               c.stream_tls_client_auth);
+}
+
 void settle_webhooks(LoadedConfig& loaded, Messages& wrong) {
   const Config& config = loaded.config;
   if (lower_trimmed(config.webhook_hmac_secret).empty()) {
@@ -147,6 +189,7 @@ void settle(LoadedConfig& loaded, Messages& wrong) {
   settle_auth(loaded, wrong, "worker", config.worker_auth_provider, config.worker_auth_config);
   settle_streams(loaded, wrong);
   settle_webhooks(loaded, wrong);
+  settle_tls(loaded, wrong);
   if (!config.producer_auth_provider.empty() && config.worker_auth_provider.empty()) {
     loaded.warnings.push_back("workerAuthProvider is not set: worker routes answer 500");
   }

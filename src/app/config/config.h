@@ -18,6 +18,7 @@ enum class AttemptCounting : std::uint8_t { kDelivery, kReference };
 enum class Backoff : std::uint8_t { kFixed, kLinear, kExponential, kExpEqualJitter, kExpFullJitter };
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn, kError };
 enum class LogFormat : std::uint8_t { kJson, kText };
+enum class TlsAuth : std::uint8_t { kNone, kOptional, kRequire };
 
 // As written in one place, so that `observe` can put the OTEL_* variables between the two.
 struct TracingValues {
@@ -41,6 +42,16 @@ struct Config {
   std::string timezone = "UTC";          // IANA name
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kJson;
+
+  // TLS; after loading `stream_tls_*` is what holds for the streams
+  std::string tls_cert_file;             // PEM; empty: plaintext, and so below
+  std::string tls_key_file;
+  std::string tls_client_ca_file;
+  TlsAuth tls_client_auth = TlsAuth::kNone;
+  std::string stream_tls_cert_file;
+  std::string stream_tls_key_file;
+  std::string stream_tls_client_ca_file;
+  TlsAuth stream_tls_client_auth = TlsAuth::kNone;
 
   // Store
   std::string persistence_provider = "embedded";  // or "pebble", which means the same

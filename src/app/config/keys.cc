@@ -43,6 +43,43 @@ constexpr Key kServer[] = {
     {.name = "logFormat", .member = &Config::log_format, .help = "One JSON object a line, or text."},
 };
 
+constexpr Key kTls[] = {
+    {.name = "tlsCertFile",
+     .member = &Config::tls_cert_file,
+     .help = "PEM file of the server's certificate and the intermediate ones. With it the HTTP port speaks TLS (1.2 and 1.3) "
+             "only. It and the files below are read again when they change, and at SIGHUP; see [tls.md](tls.md).",
+     .default_note = "no TLS"},
+    {.name = "tlsKeyFile",
+     .member = &Config::tls_key_file,
+     .help = "PEM file of the certificate's key, not encrypted.",
+     .default_note = "no TLS"},
+    {.name = "tlsClientCaFile",
+     .member = &Config::tls_client_ca_file,
+     .help = "PEM file of those who may have signed clients' certificates.",
+     .default_note = "none"},
+    {.name = "tlsClientAuth",
+     .member = &Config::tls_client_auth,
+     .help = "Whether clients show a certificate: not asked, `optional` (one that comes has to be right), or `require`. It comes "
+             "before the token and does not replace it.",
+     .default_note = "`require` with `tlsClientCaFile`, else `none`"},
+    {.name = "streamTlsCertFile",
+     .member = &Config::stream_tls_cert_file,
+     .help = "As `tlsCertFile`, for the streams' ports; `none`: plaintext there although HTTP has TLS.",
+     .default_note = "as `tlsCertFile`"},
+    {.name = "streamTlsKeyFile",
+     .member = &Config::stream_tls_key_file,
+     .help = "As `tlsKeyFile`, for the streams; it goes with `streamTlsCertFile`.",
+     .default_note = "as `tlsKeyFile`"},
+    {.name = "streamTlsClientCaFile",
+     .member = &Config::stream_tls_client_ca_file,
+     .help = "As `tlsClientCaFile`, for the streams.",
+     .default_note = "as `tlsClientCaFile`"},
+    {.name = "streamTlsClientAuth",
+     .member = &Config::stream_tls_client_auth,
+     .help = "As `tlsClientAuth`, for the streams.",
+     .default_note = "`require` with `streamTlsClientCaFile`, else as `tlsClientAuth`"},
+};
+
 constexpr Key kStore[] = {
     {.name = "persistenceProvider",
      .member = &Config::persistence_provider,
@@ -589,8 +626,8 @@ constexpr Key kScale[] = {
 };
 
 constexpr KeyGroup kGroups[] = {
-    {"Server", kServer},     {"Store", kStore},
-    {"Tasks", kTasks},       {"Who may", kAuth},
+    {"Server", kServer},     {"TLS", kTls},
+    {"Store", kStore},       {"Tasks", kTasks},       {"Who may", kAuth},
     {"Webhooks", kWebhooks}, {"HTTP limits", kHttp},
     {"Tracing", kTracing},   {"Rate limits", kRates},
     {"Streams", kStreams},   {"Keys of the reference for several nodes and for Redis", kScale},
@@ -601,6 +638,7 @@ constexpr std::string_view kCountings[] = {"delivery", "reference"};
 constexpr std::string_view kBackoffs[] = {"fixed", "linear", "exponential", "exp_equal_jitter", "exp_full_jitter"};
 constexpr std::string_view kLevels[] = {"debug", "info", "warn", "error"};
 constexpr std::string_view kFormats[] = {"json", "text"};
+constexpr std::string_view kTlsAuths[] = {"none", "optional", "require"};
 
 template <class... F>
 struct Overloaded : F... {
@@ -693,6 +731,7 @@ std::span<const std::string_view> choices_of(const Key& key) {
                         [](Backoff Config::*) { return Span(kBackoffs); },
                         [](LogLevel Config::*) { return Span(kLevels); },
                         [](LogFormat Config::*) { return Span(kFormats); },
+                        [](TlsAuth Config::*) { return Span(kTlsAuths); },
                         [](auto) { return Span(); },
                     },
                     key.member);

@@ -37,7 +37,7 @@ struct JsonMember {
 using Member = std::variant<std::monostate, bool Config::*, std::optional<bool> Config::*, std::int64_t Config::*,
                             std::string Config::*, std::vector<std::string> Config::*, JsonMember, RateMember,
                             Durability Config::*, AttemptCounting Config::*, Backoff Config::*, LogLevel Config::*,
-                            LogFormat Config::*, std::optional<bool> TracingValues::*,
+                            LogFormat Config::*, TlsAuth Config::*, std::optional<bool> TracingValues::*,
                             std::optional<std::string> TracingValues::*, std::optional<double> TracingValues::*>;
 
 struct Key {

@@ -251,6 +251,50 @@ TEST(Config, StreamAddressesAreCheckedAndNeedAValidator) {
         << good;
 }
 
+TEST(Config, TlsNeedsCertificateAndKeyAndForClientsTheirAuthority) {
+  EXPECT_EQ(good("").tls_cert_file, "");
+  const auto plain = good("tlsCertFile: c.pem\ntlsKeyFile: k.pem");
+  EXPECT_EQ(plain.tls_client_auth, TlsAuth::kNone);
+  EXPECT_EQ(plain.stream_tls_cert_file, "c.pem");
+  EXPECT_EQ(plain.stream_tls_key_file, "k.pem");
+  EXPECT_SAYS(why("tlsCertFile: c.pem"), "c.yaml:1: `tlsCertFile`: tlsKeyFile is not set; TLS needs both");
+  EXPECT_SAYS(why("", {{"TLS_KEY_FILE", "k.pem"}}),
+              "env TLS_KEY_FILE: `tlsKeyFile`: tlsCertFile is not set; TLS needs both");
+  EXPECT_SAYS(why("tlsClientAuth: require"), "clients show certificates only where tlsCertFile and tlsKeyFile are set");
+  EXPECT_SAYS(why("tlsCertFile: c\ntlsKeyFile: k\ntlsClientAuth: optional"),
+              "c.yaml:3: `tlsClientAuth`: tlsClientCaFile is not set");
+  EXPECT_SAYS(why("tlsClientAuth: required"), "did you mean `require`?");
+}
+
+TEST(Config, AnAuthorityMeansThatClientsMustShowACertificate) {
+  const auto mutual = good("tlsCertFile: c\ntlsKeyFile: k\ntlsClientCaFile: ca");
+  EXPECT_EQ(mutual.tls_client_auth, TlsAuth::kRequire);
+  EXPECT_EQ(mutual.stream_tls_client_auth, TlsAuth::kRequire);
+  EXPECT_EQ(mutual.stream_tls_client_ca_file, "ca");
+  EXPECT_EQ(good("tlsCertFile: c\ntlsKeyFile: k\ntlsClientCaFile: ca\ntlsClientAuth: optional").tls_client_auth,
+            TlsAuth::kOptional);
+  EXPECT_EQ(warnings("tlsCertFile: c\ntlsKeyFile: k\ntlsClientCaFile: ca\ntlsClientAuth: none"),
+            "c.yaml:3: `tlsClientCaFile`: not used, since tlsClientAuth is none\n");
+}
+
+TEST(Config, StreamsMayHaveTheirOwnTlsOrNone) {
+  const std::string http = "tlsCertFile: c\ntlsKeyFile: k\ntlsClientCaFile: ca\n";
+  const auto off = good(http + "streamTlsCertFile: none");
+  EXPECT_EQ(off.tls_cert_file, "c");
+  EXPECT_EQ(off.stream_tls_cert_file, "");
+  EXPECT_EQ(off.stream_tls_client_auth, TlsAuth::kNone);
+  const auto own = good(http + "streamTlsCertFile: c2\nstreamTlsKeyFile: k2\nstreamTlsClientAuth: none");
+  EXPECT_EQ(own.stream_tls_cert_file, "c2");
+  EXPECT_EQ(own.stream_tls_key_file, "k2");
+  EXPECT_EQ(own.tls_client_auth, TlsAuth::kRequire);
+  EXPECT_EQ(own.stream_tls_client_auth, TlsAuth::kNone);
+  const auto only = good("streamTlsCertFile: c2\nstreamTlsKeyFile: k2\nstreamTlsClientCaFile: ca2");
+  EXPECT_EQ(only.tls_cert_file, "");
+  EXPECT_EQ(only.stream_tls_client_auth, TlsAuth::kRequire);
+  EXPECT_SAYS(why(http + "streamTlsCertFile: c2"), "`streamTlsCertFile`: streamTlsKeyFile is not set; TLS needs both");
+  EXPECT_SAYS(why("streamTlsClientAuth: require"), "only where streamTlsCertFile and streamTlsKeyFile are set");
+}
+
 TEST(Config, RateLimitsWarnOnlyWhenSet) {
   EXPECT_EQ(warnings("rateLimit: {producer: {requestsPerMinute: 0, burstSize: -1}}"),
             "c.yaml:1: `rateLimit.producer.burstSize`: -1 is "

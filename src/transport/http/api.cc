@@ -56,6 +56,7 @@ Api::Api(const HttpOptions& options, HttpDeps deps)
       depth_max_(options.json_depth_max),
       parked_max_(options.parked_polls_max),
       version_json_(options.version_json),
+      secure_(options.tls != nullptr),
       artifacts_(options.artifacts_dir) {}
 
 void Api::respond_error(Exchange& exchange, const Error& error) {
@@ -125,7 +126,7 @@ void Api::close_span(Exchange& exchange) {
   span.set("http.route", exchange.route->path);
   thread_local std::string path;
   if (url_path(exchange, path)) span.set("url.path", std::string_view(path));
-  span.set("url.scheme", "http");
+  span.set("url.scheme", secure_ ? "https" : "http");
   span.set("network.protocol.version", exchange.http11 ? "1.1" : "1.0");
   if (exchange.batch_count >= 0) span.set("messaging.batch.message_count", exchange.batch_count);
   std::array<char, 8> status{};

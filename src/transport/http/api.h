@@ -96,6 +96,7 @@ class Api {
   std::size_t depth_max_;
   std::size_t parked_max_;
   std::string version_json_;
+  bool secure_;  // the server speaks TLS
   std::atomic<std::size_t> parked_{0};
   std::atomic<bool> stopping_{false};
   ArtifactWriter artifacts_;  // last: its thread ends before anything that its answers use

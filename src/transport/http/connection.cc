@@ -60,14 +60,17 @@ void append_status_line(std::string& out, int status) {
 Connection::Connection(Loop& loop, asio::ip::tcp::socket socket)
     : loop_(loop),
       socket_(std::move(socket)),
-      reader_({.header_bytes_max = loop.options.header_bytes_max, .body_bytes_max = loop.options.body_bytes_max}) {}
+      reader_({.header_bytes_max = loop.options.header_bytes_max, .body_bytes_max = loop.options.body_bytes_max}) {
+  if (loop.options.tls) tls_ = std::make_unique<TlsSession>(loop.options.tls);
+}
 
 Connection::~Connection() { loop_.in_flight.change(-static_cast<std::ptrdiff_t>(accounted_)); }
 
 void Connection::account() {
   const auto in = in_.capacity() > kReadBytesMin ? in_.capacity() - kReadBytesMin : 0;  // every connection has that
   const auto claimed = claimed_.empty() ? 0 : out_.size();
-  const auto now = in + reader_.request().body.capacity() + ready_bytes_ + out_.capacity() + claimed;
+  const auto sealed = tls_ ? tls_->memory() : 0;
+  const auto now = in + reader_.request().body.capacity() + ready_bytes_ + out_.capacity() + claimed + sealed;
   if (now == accounted_) return;
   loop_.in_flight.change(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(accounted_));
   accounted_ = now;
@@ -93,11 +96,15 @@ bool Connection::paused() const {
   return order_.size() >= loop_.options.pipelined_max || unsent() >= loop_.options.output_bytes_max / 2;
 }
 
+void Connection::forget_taken() {
+  if (in_start_ != in_end_) return;
+  in_start_ = in_end_ = 0;
+  const auto held = tls_ ? in_.capacity() : in_.size();
+  if (held > kReadBytesLarge || (held > kReadBytesMin && loop_.in_flight.tight())) free_bytes(in_);
+}
+
 void Connection::make_room() {
-  if (in_start_ == in_end_) {
-    in_start_ = in_end_ = 0;
-    if (in_.size() > kReadBytesLarge || (in_.size() > kReadBytesMin && loop_.in_flight.tight())) in_.clear(), in_.shrink_to_fit();
-  }
+  forget_taken();
   const auto want = reader_.state() == RequestReader::State::kBody ? kReadBytesLarge : kReadBytesMin;
   if (in_.size() - in_end_ >= want / 2) return;
   in_.erase(0, in_start_);
@@ -108,6 +115,7 @@ void Connection::make_room() {
 
 void Connection::read() {
   if (reading_ || closed_ || input_ended_ || (!lingering_ && paused())) return;
+  if (tls_) return read_sealed();
   make_room();
   reading_ = true;
   socket_.async_read_some(asio::buffer(in_.data() + in_end_, in_.size() - in_end_),
@@ -267,9 +275,10 @@ void Connection::flush() {
   while (!closed_) {
     collect();
     if (write_waiting_) return;
-    while (out_start_ < out_.size()) {
+    while (more_to_write()) {
       error_code ec;
-      const auto n = socket_.write_some(asio::buffer(out_.data() + out_start_, out_.size() - out_start_), ec);
+      const auto n = tls_ ? write_sealed(ec)
+                          : socket_.write_some(asio::buffer(out_.data() + out_start_, out_.size() - out_start_), ec);
       if (ec == asio::error::would_block || ec == asio::error::try_again) return wait_to_write();
       if (ec) return close();
       out_start_ += n;
@@ -310,9 +319,10 @@ void Connection::wait_to_write() {
   }
   account();
   const auto written = out_base_ + out_start_;
-  if (!write_blocked_ || written - written_then_ >= kProgressBytes) {
+  const auto progress = tls_ ? wire_written_ : written;
+  if (!write_blocked_ || progress - written_then_ >= kProgressBytes) {
     write_since_ns_ = now_ns();
-    written_then_ = written;
+    written_then_ = progress;
   }
   write_blocked_ = true;
   while (!claimed_.empty() && claimed_.front().end <= written) claimed_.pop_front();
@@ -329,6 +339,7 @@ void Connection::wait_to_write() {
 void Connection::linger() {
   if (lingering_ || closed_) return;
   if (input_ended_) return close();
+  if (tls_) say_last();
   error_code ignored;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   lingering_ = true;
@@ -361,6 +372,7 @@ void Connection::tick(std::int64_t now) {
   switch (reader_.state()) {
     case RequestReader::State::kIdle:
       if (!order_.empty()) return;
+      if (tls_ && tls_->before_hello()) read();  // one that waited for memory
       if (now - waiting_since_ns_ >= ns(served_one_ ? options.idle_timeout : options.header_timeout)) close();
       return;
     case RequestReader::State::kHead:
@@ -378,6 +390,14 @@ void Connection::tick(std::int64_t now) {
 void Connection::close() {
   if (std::exchange(closed_, true)) return;
   const auto self = shared_from_this();
+  if (tls_) say_last();
+  let_go();
+  error_code ignored;
+  socket_.close(ignored);
+  loop_.remove(*this);
+}
+
+void Connection::let_go() {
   auto& api = loop_.api;
   for (const auto& exchange : order_) {
     exchange->connection = nullptr;
@@ -390,9 +410,6 @@ void Connection::close() {
     if (claim.end > written) api.broker().undelivered(claim.tasks);
   }
   claimed_.clear();
-  error_code ignored;
-  socket_.close(ignored);
-  loop_.remove(*this);
 }
 
 }  // namespace codeq::transport::http

@@ -5,6 +5,7 @@
 // Cost     one read and one write per burst of requests; no timer per request, one tick per loop looks at every deadline
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -21,6 +22,7 @@
 
 #include "transport/connection_count.h"
 #include "transport/http/api.h"
+#include "transport/tls/session.h"
 
 namespace codeq::transport::http {
 
@@ -62,6 +64,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   bool dirty = false;  // the loop's: waits for a flush
 
  private:
+  void forget_taken();
   void make_room();
   void read();
   void on_read(const boost::system::error_code& ec, std::size_t n);
@@ -77,7 +80,19 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void wait_to_write();
   void finish_writing();
   void linger();
+  void let_go();  // of every request and claim whose answer is not written: they are given back
   [[nodiscard]] bool paused() const;
+
+  // connection_tls.cc; only with `tls_`
+  void read_sealed();
+  void on_readable(const boost::system::error_code& ec);
+  void unseal(std::string_view wire);
+  void tls_failed();
+  void say_last();  // close_notify, if it can still be said
+  [[nodiscard]] std::size_t write_sealed(boost::system::error_code& ec);  // bytes of out_ that are wholly written now
+  [[nodiscard]] bool more_to_write() const {
+    return out_start_ < out_.size() || (tls_ != nullptr && !tls_->wire().empty());
+  }
   [[nodiscard]] std::size_t unsent() const { return ready_bytes_ + out_.size() - out_start_; }
   [[nodiscard]] std::int64_t now_ns() const;
 
@@ -97,6 +112,10 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::size_t out_start_ = 0;
   std::uint64_t out_base_ = 0;  // bytes of earlier `out_`s: positions in the whole stream
   std::deque<Claimed> claimed_;  // claims in `out_`, by the end of their answer in the stream
+
+  std::unique_ptr<TlsSession> tls_;  // null: plain HTTP
+  std::size_t sealed_ = 0;  // bytes of `out_` from out_start_ on whose ciphertext waits in tls_->wire()
+  std::uint64_t wire_written_ = 0;  // ciphertext written
 
   bool reading_ = false, write_waiting_ = false, closed_ = false;
   bool input_ended_ = false;  // the client will send no more
@@ -131,6 +150,7 @@ class Loop {
   ConnectionCount& count;
   InFlight& in_flight;
   std::shared_ptr<Inbox> inbox;  // shared with answers that may outlive us
+  std::array<char, 32U << 10U> wire;  // where ciphertext lies until it is opened, the same for every connection
 
  private:
   void deliver();

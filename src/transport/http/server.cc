@@ -59,8 +59,9 @@ struct HttpServer::Impl {
     });
   }
 
-  static void turn_away(tcp::socket& socket) {
+  void turn_away(tcp::socket& socket) const {
     error_code ignored;
+    if (options.tls) return;  // a handshake would cost more than it is worth; the socket closes
     socket.non_blocking(true, ignored);
     socket.write_some(asio::buffer(kTooManyConnections.data(), kTooManyConnections.size()), ignored);
     socket.shutdown(tcp::socket::shutdown_send, ignored);

@@ -25,11 +25,14 @@
 
 namespace codeq::transport {
 
+class TlsContext;
+
 struct HttpOptions {
   std::string host;  // empty: every interface, IPv6 and IPv4; else an address or `localhost`
   std::uint16_t port = 8080;  // 0: any free one
   unsigned io_threads = 1;
   int backlog = 1024;
+  std::shared_ptr<TlsContext> tls;  // null: plain HTTP; shared with whoever reloads it
 
   std::size_t header_bytes_max = 32U << 10U;  // 431 beyond
   std::size_t body_bytes_max = 1U << 20U;  // 413 beyond
@@ -40,7 +43,7 @@ struct HttpOptions {
   std::size_t in_flight_bytes_max = std::size_t{128} << 20U;  // bodies and answers of all connections; 503 beyond
   std::size_t output_bytes_max =
       8U << 20U;  // encoded and unsent answers of one connection; half of it and one answer at most
-  std::chrono::milliseconds header_timeout{5'000};  // from the first byte, or from connecting
+  std::chrono::milliseconds header_timeout{5'000};  // from the first byte, or from connecting; so for a TLS handshake
   std::chrono::milliseconds body_timeout{30'000};  // without 16 KiB of progress
   std::chrono::milliseconds idle_timeout{120'000};
   std::chrono::milliseconds write_timeout{30'000};  // without 16 KiB of progress

@@ -4,11 +4,14 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -24,8 +27,28 @@
 #include "services/partition.h"
 #include "storage/memory/memory_store.h"
 #include "transport/http/server.h"
+#include "transport/tls/context.h"
+#include "transport/tls/test_tls.h"
 
 namespace codeq::transport::http {
+
+// The same tests run once more with this variable set, every byte of them through TLS.
+inline bool over_tls() {
+  static const bool set = std::getenv("CODEQ_TEST_TLS") != nullptr;
+  return set;
+}
+
+inline const std::shared_ptr<TlsContext>& test_tls_context() {
+  static const auto context = [] {
+    const TlsFolder folder;
+    const auto issued = issue("localhost", nullptr);
+    return TlsContext::open({.certificate_file = folder.write("cert.pem", issued.certificate_pem()),
+                             .key_file = folder.write("key.pem", issued.key_pem()),
+                             .alpn = {"http/1.1"}})
+        .value();
+  }();
+  return context;
+}
 
 struct Reply {
   int status = 0;                             // 0: the connection ended first
@@ -41,9 +64,13 @@ struct Reply {
   [[nodiscard]] bool has(const std::string& part) const { return body.find(part) != std::string::npos; }
 };
 
+enum class Wire : std::uint8_t { kPlain, kTls };
+
 class Client {
  public:
-  explicit Client(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Client(std::uint16_t port, Wire wire = over_tls() ? Wire::kTls : Wire::kPlain,
+                  const TlsClientOptions& tls = {})
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
@@ -52,17 +79,31 @@ class Client {
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     // The C interface of sockets.
     connected_ = ::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+    if (wire == Wire::kPlain) return;
+    const int one = 1;
+    // Or the second write of a request waits for an acknowledgement of the first.
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets that have been closed
+    peer_ = std::make_unique<TlsPeer>(tls);
+    ERR_clear_error();
+    SSL_set_fd(peer_->ssl(), fd_);
+    connected_ = connected_ && SSL_connect(peer_->ssl()) == 1;
   }
   ~Client() { hang_up(); }
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
   [[nodiscard]] bool connected() const { return connected_; }
+  [[nodiscard]] TlsPeer& peer() { return *peer_; }
   void hang_up() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
   }
-  void finish_sending() { ::shutdown(fd_, SHUT_WR); }
+  void finish_sending() {
+    if (peer_) peer_->close();
+    ::shutdown(fd_, SHUT_WR);
+  }
   bool send(std::string_view bytes) {
+    if (peer_) return bytes.empty() || SSL_write(peer_->ssl(), bytes.data(), static_cast<int>(bytes.size())) > 0;
     while (!bytes.empty()) {
       const auto n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (n <= 0) return false;
@@ -115,13 +156,21 @@ class Client {
  private:
   bool more() {
     char buffer[4096];
-    const auto n = ::recv(fd_, buffer, sizeof(buffer), 0);
+    const auto n = peer_ ? tls_read(buffer, sizeof(buffer)) : ::recv(fd_, buffer, sizeof(buffer), 0);
     if (n > 0) in_.append(buffer, static_cast<std::size_t>(n));
     ended_ = n == 0;
     return n > 0;
   }
+  // As `recv`; the end is the server's close_notify.
+  ssize_t tls_read(char* to, std::size_t room) {
+    ERR_clear_error();
+    const int n = SSL_read(peer_->ssl(), to, static_cast<int>(room));
+    if (n > 0) return n;
+    return SSL_get_error(peer_->ssl(), n) == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+  }
   int fd_;
   bool connected_ = false, ended_ = false;
+  std::unique_ptr<TlsPeer> peer_;
   std::string in_;
 };
 
@@ -176,6 +225,7 @@ class Stack {
                                   .disk_low = [] { return false; },
                                   .on_failure = [](const Error&) { std::abort(); }});
     EXPECT_TRUE(partition->start().has_value());
+    if (over_tls() && !options.tls) options.tls = test_tls_context();
     options.host = "127.0.0.1";
     options.port = 0;
     auto started = HttpServer::start(

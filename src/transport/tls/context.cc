@@ -160,19 +160,24 @@ Result<void> TlsContext::load() {
   return {};
 }
 
-Result<void> TlsContext::reload() {
-  const std::scoped_lock lock(reload_mutex_);
+Result<void> TlsContext::load_again() {
   auto loaded = load();
   ++(loaded ? counters_->reloads : counters_->reloads_failed);
   return loaded;
 }
 
+Result<void> TlsContext::reload() {
+  const std::scoped_lock lock(reload_mutex_);
+  return load_again();
+}
+
 Result<bool> TlsContext::reload_if_changed() {
-  {
-    const std::scoped_lock lock(reload_mutex_);
-    if (stamp_of(options_) == stamp_) return false;
-  }
-  CODEQ_TRY_VOID(reload());
+  const std::scoped_lock lock(reload_mutex_);
+  auto stamp = stamp_of(options_);
+  const bool settled = stamp == seen_;
+  seen_ = std::move(stamp);
+  if (!settled || seen_ == stamp_) return false;
+  CODEQ_TRY_VOID(load_again());
   return true;
 }
 

@@ -51,7 +51,8 @@ class TlsContext {
 
   // Reads the files again. The error says what is wrong with them; what was in use stays in use.
   Result<void> reload();
-  // The same where a file is another one, or another size or time, than at the last attempt. False: nothing has changed.
+  // The same where a file is another one, or another size or time, than at the last attempt, and still as at the last look:
+  // certificate and key are replaced one after the other. False: nothing was read.
   Result<bool> reload_if_changed();
 
   [[nodiscard]] TlsStats stats() const;
@@ -61,13 +62,15 @@ class TlsContext {
   friend class TlsSession;
   struct Counters;
   explicit TlsContext(TlsOptions options);
-  Result<void> load();  // reload_mutex_ held
+  Result<void> load();  // reload_mutex_ held, and so below
+  Result<void> load_again();
 
   const TlsOptions options_;
   const std::string alpn_wire_;  // as RFC 7301 writes it
   std::unique_ptr<Counters> counters_;
   std::mutex reload_mutex_;  // one reload at a time
   std::string stamp_;  // of the files at the last attempt, under reload_mutex_
+  std::string seen_;  // and at the last look
   mutable std::mutex mutex_;
   std::shared_ptr<ssl_ctx_st> current_;  // under mutex_; shared with the sessions that began with it
 };

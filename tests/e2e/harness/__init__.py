@@ -3,8 +3,9 @@
 from .api import BASE, Api
 from .backends import Receiver
 from .broker import Broker, Tokens
+from .certificates import Certificates
 from .context import Context
 from .net import Raw, exchange, free_port, request_bytes
 from .world import World
 
-__all__ = ["BASE", "Api", "Broker", "Context", "Raw", "Receiver", "Tokens", "World", "exchange", "free_port", "request_bytes"]
+__all__ = ["BASE", "Api", "Broker", "Certificates", "Context", "Raw", "Receiver", "Tokens", "World", "exchange", "free_port", "request_bytes"]

@@ -14,7 +14,7 @@ class Api:
         lines = [("Authorization", f"Bearer {self.token}"), *headers]
         if ctx is not None:
             lines += ctx.headers()
-        return net.exchange(self.broker.port, method, BASE + path, body, lines, timeout)
+        return net.exchange(self.broker.port, method, BASE + path, body, lines, timeout, self.broker.tls)
 
     def _expect(self, status, answer):
         assert answer.status == status, f"expected {status}: {answer}"

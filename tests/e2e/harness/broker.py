@@ -63,10 +63,12 @@ class Tokens:
 
 
 class Broker:
-    def __init__(self, folder, tokens, otlp_endpoint=None, **settings):
+    def __init__(self, folder, tokens, otlp_endpoint=None, tls=None, **settings):
+        """`tls`: the SSLContext with which to speak to it, where `settings` give it a certificate."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.tokens = tokens
+        self.tls = tls
         self.data = self.folder / "data"
         self.log_file = self.folder / "output.log"
         self.port = None
@@ -106,7 +108,7 @@ class Broker:
                 if self.process.poll() == 77 and attempt < 2:  # the address was taken
                     continue
                 raise AssertionError(f"codeq serve did not start: {error}\n{self.log()[-4000:]}") from None
-            ready = net.exchange(self.port, "GET", "/readyz")
+            ready = self.get("/readyz")
             assert ready.status == 200, f"it listens but is not ready: {ready}"
             return self
         raise AssertionError("unreachable")
@@ -148,7 +150,7 @@ class Broker:
         return self.start(**start)
 
     def get(self, path, headers=()):
-        return net.exchange(self.port, "GET", path, headers=headers)
+        return net.exchange(self.port, "GET", path, headers=headers, tls=self.tls)
 
     def metrics(self):
         """{'name{labels}': value} of one scrape."""

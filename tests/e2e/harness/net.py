@@ -53,11 +53,14 @@ class Response:
         return f"<{self.status} {self.body[:400]!r}>"
 
 
-def exchange(port, method, path, body=None, headers=(), timeout=20):
-    """One request on a connection of its own. `body`: bytes as they are, anything else as JSON."""
+def exchange(port, method, path, body=None, headers=(), timeout=20, tls=None):
+    """One request on a connection of its own. `body`: bytes as they are, anything else as JSON. `tls`: an SSLContext."""
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    if tls is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    else:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout, context=tls)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in headers:
@@ -76,9 +79,11 @@ def exchange(port, method, path, body=None, headers=(), timeout=20):
 class Raw:
     """A socket that says what it is told and reads answers one at a time."""
 
-    def __init__(self, port, timeout=10):
+    def __init__(self, port, timeout=10, tls=None):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket, server_hostname="127.0.0.1")
         self._rest = b""
 
     def __enter__(self):

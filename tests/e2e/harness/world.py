@@ -14,12 +14,12 @@ _numbers = itertools.count(1)
 class World:
     """`backend`: None opens the chosen one; False runs the broker with tracing off; or a Receiver of the test's own."""
 
-    def __init__(self, folder, backend=None, start=True, **settings):
+    def __init__(self, folder, backend=None, start=True, tls=None, **settings):
         self.backend = open_backend() if backend is None else backend
         self.hooks = WebhookReceiver()
         self.tokens = Tokens()
         endpoint = self.backend.endpoint if self.backend else None
-        self.broker = Broker(folder, self.tokens, endpoint, **settings)
+        self.broker = Broker(folder, self.tokens, endpoint, tls, **settings)
         self.producer = Api(self.broker, self.tokens.acme_producer)
         self.admin = Api(self.broker, self.tokens.acme_admin)
         self.globex_admin = Api(self.broker, self.tokens.globex_admin)
