@@ -35,6 +35,18 @@ services::AuthOptions auth_options(const Config& config) {
           .allow_producer_as_worker = config.allow_producer_as_worker};
 }
 
+services::RateLimits rate_limits(const Config& config) {
+  services::RateLimits limits{};
+  const auto set = [&](services::RateBucket bucket, const RateLimit& limit) {
+    limits[static_cast<std::size_t>(bucket)] = {.requests_per_minute = limit.requests_per_minute, .burst = limit.burst};
+  };
+  set(services::RateBucket::kProducer, config.rate_producer);
+  set(services::RateBucket::kWorker, config.rate_worker);
+  set(services::RateBucket::kWebhook, config.rate_webhook);
+  set(services::RateBucket::kAdmin, config.rate_admin);
+  return limits;
+}
+
 CliExit run_config_command(const Cli& cli, const GetEnv& getenv) {
   if (cli.command == Command::kConfigCheck) return check(cli, getenv);
   if (cli.command == Command::kConfigDocs) return {.status = kExitOk, .out = docs_markdown(), .err = ""};

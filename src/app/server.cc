@@ -32,6 +32,7 @@
 #include "observe/otlp/exporter.h"
 #include "services/partition.h"
 #include "storage/rocks/rocks_store.h"
+#include "transport/fetch/curl_get.h"
 #include "transport/grpc/server.h"
 #include "transport/http/server.h"
 #include "transport/webhook/curl_sender.h"
@@ -160,6 +161,8 @@ struct Server::Parts {
   std::unique_ptr<log::LocalLog> log;
   std::unique_ptr<storage::rocks::RocksStore> store;
   std::unique_ptr<services::Authenticator> authenticator;
+  std::unique_ptr<transport::CurlGet> fetcher;  // ends before the authenticator that it calls back
+  std::unique_ptr<services::RateLimiter> rates;
   std::unique_ptr<LateSender> late;
   std::unique_ptr<services::Partition> partition;  // destroyed after the sender that calls it back
   std::unique_ptr<transport::CurlWebhookSender> webhooks;
@@ -284,7 +287,9 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
                          struct statvfs disk{};
                          return statvfs(path.c_str(), &disk) == 0 && disk.f_bavail * disk.f_frsize < reserve;
                        },
-                   .on_failure = disk_failed});
+                   .on_failure = disk_failed,
+                   .may_notify = [this](std::string_view url) { return rates->take(services::RateBucket::kWebhook, url) == 0; },
+                   .rates = rates.get()});
   auto allowed = transport::AllowedNetworks::parse(config.webhook_allowed_networks);
   if (!allowed) return failure(kExitConfig, "invalid config: webhookAllowedNetworks: " + allowed.error().message);
   transport::WebhookSenderOptions sender;
@@ -326,7 +331,10 @@ void Server::Parts::exposition(services::Done<std::string> done) {
 }
 
 std::expected<void, StartFailure> Server::Parts::open_auth() {
-  auto authenticator_or = services::make_authenticator(auth_options(config));
+  auto fetcher_or = transport::CurlGet::open(kVersion, clock);
+  if (!fetcher_or) return failure(kExitInternal, "init app: " + fetcher_or.error().message);
+  fetcher = std::move(*fetcher_or);
+  auto authenticator_or = services::make_authenticator(auth_options(config), {.clock = &clock, .http = fetcher.get()});
   if (!authenticator_or) return failure(kExitConfig, "invalid config: " + authenticator_or.error().message);
   authenticator = std::move(*authenticator_or);
   return {};
@@ -367,7 +375,7 @@ std::expected<void, StartFailure> Server::Parts::open_streams(bool any_port) {
                                        .authenticator = *authenticator,
                                        .clock = clock,
                                        .metrics = &metrics,
-                                       .rates = nullptr,
+                                       .rates = rates.get(),
                                        .limits = {}};
   auto started = transport::GrpcServer::start(options, deps);
   if (!started && any_port) {
@@ -404,6 +412,7 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
   options.idle_timeout = seconds(config.http_idle_timeout_seconds);
   options.write_timeout = seconds(config.http_write_timeout_seconds);
   if (zoned) options.zone_offset_seconds = zone_offset_seconds;
+  options.dev_role_header = config.dev_role_header;
   options.artifacts_dir = config.local_artifacts_dir;
   options.version_json = std::string(R"({"name":"codeq","version":")") + kVersion + R"(","durability":")" +
                          durability_text(config.durability) + "\"}";
@@ -416,7 +425,9 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
        .rng = rng,
        .metrics = [this](services::Done<std::string> done) { exposition(std::move(done)); },
        .readiness =
-           [] { return transport::Readiness{.ready = true, .checks = {{"log", true}, {"partition", true}}}; }});
+           [] { return transport::Readiness{.ready = true, .checks = {{"log", true}, {"partition", true}}}; },
+       .rates = rates.get(),
+       .counters = &metrics});
   if (!started) return failure(kExitBind, "http server: " + started.error().message);
   http = std::move(*started);
   return {};
@@ -427,6 +438,7 @@ std::expected<void, StartFailure> Server::Parts::open(const GetEnv& getenv, bool
   auto opened_tls = Tls::open(config);  // first: a wrong file should be told before a long recovery
   if (!opened_tls) return failure(kExitConfig, "invalid config: " + opened_tls.error().message);
   tls = std::move(*opened_tls);
+  rates = services::make_rate_limiter(rate_limits(config), clock);
   if (auto done = open_tracer(getenv, local_view); !done) return done;
   if (auto done = open_partition(zoned); !done) return done;
   open_control();
@@ -531,6 +543,7 @@ void Server::stop() {
   p.http.reset();
   if (p.streams) p.streams->drain(std::min(left(), milliseconds(3'000)));
   p.streams.reset();
+  p.fetcher.reset();  // nobody asks the authenticator any more
   if (p.partition) p.partition->wait_deliveries(left());
   if (p.partition) p.partition->stop();
   p.webhooks.reset();

@@ -42,6 +42,7 @@ enum class Code : std::uint8_t {
   kLeaseLost,
   kIdempotencyMismatch,
   // Us
+  kRateLimited,
   kOverloaded,
   kDiskFull,
   kUnavailable,

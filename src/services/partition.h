@@ -43,6 +43,7 @@
 #include "services/notifier.h"
 #include "services/outbox.h"
 #include "services/parked.h"
+#include "services/rate_limit.h"
 #include "services/reader.h"
 #include "services/record_clock.h"
 #include "services/webhook_sender.h"
@@ -98,6 +99,7 @@ class Partition final : public Broker {
     Committer::OnFailure on_failure;  // of log or store; must not return
     // Whether a subscriber's URL may be called now (rate limit); none: always. The partition thread, must not block.
     std::function<bool(std::string_view url)> may_notify = {};
+    RateLimiter* rates = nullptr;     // of webhooks by destination; null: none
   };
 
   Partition(PartitionOptions options, Deps deps);
@@ -254,6 +256,7 @@ class Partition final : public Broker {
   void expire_parked();
   void start_deliveries();
   void start_delivery(std::uint64_t id);
+  bool wait_for_turn(std::uint64_t id, const WebhookJob& job);
   void count_delivery(int change);
 
   // --- topics and subscriptions (partition_topics.cc, partition_subscriptions.cc) ---
@@ -290,6 +293,7 @@ class Partition final : public Broker {
   core::State state_;
   Parked parked_;
   Outbox outbox_;
+  std::unordered_set<std::uint64_t> has_turn_;  // deliveries in the outbox whose rate token has been taken
   std::set<std::string> woken_;  // keys of queues that got a ready task in this round
   Notifier notifier_;
   std::unordered_map<std::string, std::shared_ptr<const core::TaskInfo>> news_;  // of this round: queue -> what woke it

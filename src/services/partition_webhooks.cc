@@ -105,8 +105,10 @@ void Partition::start_delivery(std::uint64_t id) {
     if (!job) {
       outbox_.finished(id);
       count_delivery(-1);
+      has_turn_.erase(id);
       return;
     }
+    if (wait_for_turn(id, *job)) return;
     // As an answer of this round: it leaves after the commit of what it tells.
     answer([this, id, span, job = std::move(*job)]() mutable {
       const auto start_ns = time_.now_ns();
@@ -122,6 +124,21 @@ void Partition::start_delivery(std::uint64_t id) {
             refusal);
       });
     });
+}
+
+// A destination that is called too often is called later, which is no attempt. Each delivery reserves a turn of its own, so
+// that thousands of them do not all come back at the same instant to ask again. Nothing of it is written down: after a
+// restart they reserve anew.
+bool Partition::wait_for_turn(std::uint64_t id, const WebhookJob& job) {
+  if (deps_.rates == nullptr || has_turn_.erase(id) != 0) return false;
+  const auto wait_ns = deps_.rates->reserve_ns(RateBucket::kWebhook, job.url);
+  if (wait_ns == 0) return false;
+  deps_.metrics.rate_limit_hit(rate_scope(RateBucket::kWebhook), "task_result");
+  has_turn_.insert(id);
+  outbox_.finished(id);
+  outbox_.schedule(id, state_.delivery(id)->host, stamp_ns_ + wait_ns);
+  count_delivery(-1);
+  return true;
 }
 
 void Partition::delivered(std::uint64_t id, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome) {

@@ -59,6 +59,7 @@ constexpr WireStatus wire_status(Code code) {
     case Code::kNotInProgress: return {409, kFailedPrecondition, "not-in-progress"};
     case Code::kLeaseLost: return {409, kFailedPrecondition, "lease-lost"};
     case Code::kIdempotencyMismatch: return {409, kAlreadyExists, "idempotency-mismatch"};
+    case Code::kRateLimited: return {429, kResourceExhausted, "rate-limited"};
     case Code::kOverloaded: return {503, kResourceExhausted, "overloaded"};
     case Code::kDiskFull: return {503, kResourceExhausted, "disk-full"};
     case Code::kUnavailable: return {503, kUnavailable, "unavailable"};

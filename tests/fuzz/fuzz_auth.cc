@@ -10,6 +10,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using codeq::services::AuthOptions;
+  using codeq::services::TokenUse;
   static const auto auth = codeq::services::make_authenticator(
       AuthOptions{.producer_type = "static",
                   .producer_config = R"({"token":"p","subject":"alice"})",
@@ -18,16 +19,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                   .allow_producer_as_worker = true});
   const std::string text(reinterpret_cast<const char*>(data), size);
   if (!text.empty() && text[0] == '1') {
-    for (const char* type : {"static", "multi"}) {
+    for (const char* type : {"static", "multi", "jwks"}) {
       const auto made = codeq::services::make_authenticator(AuthOptions{
           .producer_type = type, .producer_config = text.substr(1), .worker_type = "", .worker_config = ""});
-      if (made) static_cast<void>((*made)->producer("Bearer p").has_value());
+      if (made) static_cast<void>((*made)->check(TokenUse::kProducer, "p").has_value());
     }
     return 0;
   }
-  const auto who = (*auth)->producer(text);
-  if (who) CHECK(who->subject == "alice" && text.find('p') != std::string::npos);
-  static_cast<void>((*auth)->worker(text).has_value());
-  static_cast<void>((*auth)->any(text).has_value());
+  for (const auto use : {TokenUse::kProducer, TokenUse::kWorker, TokenUse::kAny}) {
+    const auto token = codeq::services::bearer_token(**auth, use, text);
+    if (!token) continue;
+    const auto who = (*auth)->check(use, *token);
+    CHECK(who.has_value());  // no key is ever needed here
+    if (*who) CHECK((*who)->subject == (*token == "w" ? "bob" : "alice") && (*token == "p" || *token == "w"));
+  }
   return 0;
 }

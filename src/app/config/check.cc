@@ -3,32 +3,16 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <array>
 
 #include <fmt/format.h>
 
+#include "app/config/check_auth.h"
 #include "app/config/listen_address.h"
-#include "app/config/suggest.h"
 
 namespace codeq::app {
 namespace {
 
 using Messages = std::vector<std::string>;
-
-std::string lower_trimmed(std::string_view text) {
-  std::string out;
-  for (const char c : text) out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  constexpr const char* kSpace = " \t\r\n";
-  out.erase(0, std::min(out.find_first_not_of(kSpace), out.size()));
-  out.erase(out.find_last_not_of(kSpace) + 1);
-  return out;
-}
-
-std::string where(const LoadedConfig& loaded, std::string_view key) {
-  const auto origin = loaded.origins.find(key);
-  return origin == loaded.origins.end() ? fmt::format("`{}`: ", key)
-                                        : fmt::format("{}: `{}`: ", origin->second.where, key);
-}
 
 void settle_store(LoadedConfig& loaded, Messages& wrong) {
   Config& config = loaded.config;
@@ -53,24 +37,6 @@ void settle_store(LoadedConfig& loaded, Messages& wrong) {
   if (config.fsync_on_commit == false && !loaded.origins.contains("durability")) {
     config.durability = Durability::kInterval;
     loaded.origins.emplace("durability", loaded.origins.at("persistenceConfig.fsyncOnCommit"));
-  }
-}
-
-void settle_auth(LoadedConfig& loaded, Messages& wrong, std::string_view kind, std::string& provider,
-                 const std::string& config) {
-  static constexpr std::array<std::string_view, 3> kTypes{"static", "multi", "jwks"};
-  const std::string key = fmt::format("{}AuthProvider", kind);
-  provider = lower_trimmed(provider);
-  if (provider == "jwks") {
-    wrong.push_back(where(loaded, key) + "jwks tokens come with a later release; use static");
-  } else if (!provider.empty() && std::ranges::find(kTypes, provider) == kTypes.end()) {
-    const auto near = nearest(provider, kTypes);
-    wrong.push_back(
-        fmt::format("{}unknown auth provider type: {}{}", where(loaded, key), provider,
-                    near && *near != "jwks" ? fmt::format("; did you mean `{}`?", *near) : "; use static or multi"));
-  } else if (provider.empty() && !config.empty()) {
-    wrong.push_back(fmt::format("{}{} is not set; set it to `static` to use this",
-                                where(loaded, fmt::format("{}AuthConfig", kind)), key));
   }
 }
 
@@ -178,6 +144,19 @@ void settle_webhooks(LoadedConfig& loaded, Messages& wrong) {
   }
 }
 
+void settle_rates(LoadedConfig& loaded) {
+  const Config& config = loaded.config;
+  const auto half = [&](std::string_view name, const RateLimit& limit) {
+    if ((limit.requests_per_minute > 0) == (limit.burst > 0)) return;
+    loaded.warnings.push_back(fmt::format("rateLimit.{}: requestsPerMinute is {} and burstSize is {}; a limit is off unless both are above 0",
+                                          name, limit.requests_per_minute, limit.burst));
+  };
+  half("producer", config.rate_producer);
+  half("worker", config.rate_worker);
+  half("webhook", config.rate_webhook);
+  half("admin", config.rate_admin);
+}
+
 }  // namespace
 
 void settle(LoadedConfig& loaded, Messages& wrong) {
@@ -185,11 +164,11 @@ void settle(LoadedConfig& loaded, Messages& wrong) {
   settle_server(loaded, wrong);
   settle_store(loaded, wrong);
   settle_memory(loaded, wrong);
-  settle_auth(loaded, wrong, "producer", config.producer_auth_provider, config.producer_auth_config);
-  settle_auth(loaded, wrong, "worker", config.worker_auth_provider, config.worker_auth_config);
+  settle_auth(loaded, wrong);
   settle_streams(loaded, wrong);
   settle_webhooks(loaded, wrong);
   settle_tls(loaded, wrong);
+  settle_rates(loaded);
   if (!config.producer_auth_provider.empty() && config.worker_auth_provider.empty()) {
     loaded.warnings.push_back("workerAuthProvider is not set: worker routes answer 500");
   }
@@ -202,7 +181,8 @@ Result<void> check_ready_to_serve(const Config& config) {
       "invalid config: config validation failed: nobody can authenticate, because producerAuthProvider is not set. Set "
       "PRODUCER_AUTH_PROVIDER=static and PRODUCER_AUTH_CONFIG='{\"token\":\"<secret>\",\"raw\":{\"tenantId\":\"<tenant>\"}}' "
       "(in YAML producerAuthProvider and producerAuthConfig), and the same with WORKER_ for workers, with \"scopes\" and "
-      "\"eventTypes\" and the same tenant; or try `codeq dev`, which makes tokens by itself");
+      "\"eventTypes\" and the same tenant; or name an identity service whose JWTs to accept (IDENTITY_SERVICE_URL, "
+      "IDENTITY_AUDIENCE, WORKER_JWKS_URL, WORKER_ISSUER); or try `codeq dev`, which makes tokens by itself");
 }
 
 }  // namespace codeq::app

@@ -84,11 +84,16 @@ struct Config {
   std::string local_artifacts_dir = "/tmp/codeq-artifacts";
 
   // Who may
-  std::string producer_auth_provider;    // "static", "multi"; empty: none, and `serve` refuses to start
+  std::string producer_auth_provider;    // "static", "jwks", "multi"; empty: none, and `serve` refuses to start
   std::string producer_auth_config;      // JSON text; a secret
   std::string worker_auth_provider;      // empty: none, and worker routes answer 500
   std::string worker_auth_config;        // JSON text; a secret
   bool allow_producer_as_worker = false;
+  bool dev_role_header = false;
+  std::string identity_service_url, identity_jwks_url, identity_issuer, identity_audience;
+  std::string worker_jwks_url, worker_issuer;
+  std::string worker_audience = "codeq-worker";
+  std::int64_t allowed_clock_skew_seconds = 60;
 
   // Webhooks
   std::string webhook_hmac_secret;       // empty: not signed
@@ -118,6 +123,9 @@ struct Config {
   TracingValues tracing_file;            // the YAML keys
   TracingValues tracing_env;             // the TRACING_* variables
 
+  // Rate limits
+  RateLimit rate_producer, rate_worker, rate_webhook, rate_admin;
+
   // Streams
   std::string worker_stream_addr;        // "host:port" or ":port"; empty: off
   std::string producer_stream_addr;
@@ -136,9 +144,6 @@ struct Config {
   std::int64_t stream_continuations_max = 8;
   std::int64_t stream_settings_max = 32;
   std::int64_t stream_idle_frames_per_second = 2'000;
-
-  // Later releases; read so that a file written for them is checked today
-  RateLimit rate_producer, rate_worker, rate_webhook, rate_admin;
 
   [[nodiscard]] bool is_dev() const;     // `env` is "dev" in any case; grants no right to anyone
 };

@@ -300,7 +300,11 @@ TEST(Config, RateLimitsWarnOnlyWhenSet) {
             "c.yaml:1: `rateLimit.producer.burstSize`: -1 is "
             "below 0, so the default 0 is used, as the "
             "reference does\n");
-  EXPECT_SAYS(warnings("rateLimit: {worker: {requestsPerMinute: 60}}"), "rate limits come with the clients release");
+  EXPECT_EQ(warnings("rateLimit: {worker: {requestsPerMinute: 60}}"),
+            "rateLimit.worker: requestsPerMinute is 60 and burstSize is 0; a limit is off unless both are above 0\n");
+  const Config config = good("rateLimit: {worker: {requestsPerMinute: 60, burstSize: 5}}");
+  EXPECT_EQ(config.rate_worker.requests_per_minute, 60);
+  EXPECT_EQ(config.rate_worker.burst, 5);
 }
 
 TEST(Config, AuthConfigFromYamlBecomesJsonAndKeepsStringsStrings) {
@@ -330,10 +334,59 @@ TEST(Config, ABrokenSecretIsNotShown) {
   EXPECT_EQ(loaded->origins.at("webhookHmacSecret").text, "***");
 }
 
-TEST(Config, JwksIsRefusedButItsKeysAloneAreNot) {
-  EXPECT_SAYS(why("producerAuthProvider: jwks"), "jwks tokens come with a later release; use static");
-  EXPECT_SAYS(warnings("identityAudience: x\nworkerJwksUrl: http://y/z"),
-              "identityAudience (c.yaml:1), workerJwksUrl (c.yaml:2): not used yet");
+TEST(Config, AnIdentityServiceMakesAProviderOfProducers) {
+  const Config config = good("identityServiceUrl: https://id.test/\nidentityAudience: codeq\n");
+  EXPECT_EQ(config.producer_auth_provider, "jwks");
+  EXPECT_EQ(config.producer_auth_config,
+            R"({"jwksUrl":"https://id.test/v1/.well-known/jwks.json","issuer":"https://id.test","audience":"codeq",)"
+            R"("clockSkew":60000000000,"httpTimeout":5000000000})");
+  const Config told = good("", {{"IDENTITY_JWKS_URL", "http://keys.test/k"},
+                                {"IDENTITY_ISSUER", "me \"quoted\""},
+                                {"IDENTITY_AUDIENCE", "a"},
+                                {"ALLOWED_CLOCK_SKEW_SECONDS", "5"}});
+  EXPECT_EQ(told.producer_auth_config,
+            R"({"jwksUrl":"http://keys.test/k","issuer":"me \"quoted\"","audience":"a","clockSkew":5000000000,"httpTimeout":5000000000})");
+  const auto loaded = load("identityServiceUrl: https://id.test/\nidentityAudience: codeq\n");
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->origins.at("producerAuthProvider").where, "c.yaml:1");
+}
+
+TEST(Config, TheWorkersKeySetMakesAProviderOfWorkers) {
+  const Config config = good("workerJwksUrl: http://w.test/k\nworkerIssuer: w\n");
+  EXPECT_EQ(config.worker_auth_provider, "jwks");
+  EXPECT_SAYS(config.worker_auth_config, R"("issuer":"w","audience":"codeq-worker")");
+  EXPECT_EQ(config.producer_auth_provider, "");
+  // A provider that was chosen stays what it is.
+  EXPECT_EQ(good("workerJwksUrl: http://w.test/k\nworkerAuthProvider: static\nworkerAuthConfig: t").worker_auth_config, "\"t\"");
+}
+
+TEST(Config, Q25NothingStandsForAnIdentityServiceThatWasNotNamed) {
+  EXPECT_EQ(good("").producer_auth_provider, "");
+  EXPECT_SAYS(why("identityServiceUrl: https://id.test"), "identityAudience is required");
+  EXPECT_SAYS(why("identityJwksUrl: https://id.test/k\nidentityAudience: a"), "identityIssuer is required");
+  EXPECT_SAYS(why("workerJwksUrl: https://id.test/k"), "workerIssuer is required");
+  // An explicit `jwks` without a configuration takes the same keys, or says which are missing.
+  EXPECT_SAYS(good("producerAuthProvider: jwks\nidentityServiceUrl: https://id.test\nidentityAudience: a").producer_auth_config,
+              R"("issuer":"https://id.test")");
+  EXPECT_SAYS(why("producerAuthProvider: jwks"), "identityJwksUrl is required");
+  EXPECT_SAYS(why("workerAuthProvider: jwks"), "workerJwksUrl is required");
+}
+
+TEST(Config, OutsideDevTheReferencesWordsAreKeptForWhatIsInUse) {
+  const std::string prod = "env: prod\nwebhookHmacSecret: s\n";
+  EXPECT_SAYS(why(prod + "workerAuthProvider: jwks"), "workerJwksUrl is required in non-dev; workerIssuer is required in non-dev");
+  EXPECT_SAYS(why(prod + "workerJwksUrl: https://id.test/k"), "workerIssuer is required in non-dev");
+  EXPECT_SAYS(why(prod + "producerAuthProvider: jwks\nidentityAudience: a\nidentityIssuer: i"), "identityJwksUrl is required in non-dev");
+  for (const char* bad : {"ftp://h/k", "https://", "id.test/k", "http:///k"})
+    EXPECT_SAYS(why(std::string("workerIssuer: i\nworkerJwksUrl: '") + bad + "'"), "workerJwksUrl must be a valid http(s) URL");
+  // The reference asks for them even where workers have static tokens.
+  EXPECT_EQ(why(prod + "workerAuthProvider: static\nworkerAuthConfig: t"), "accepted");
+}
+
+TEST(Config, ARoleFromAHeaderIsForDevAndSaysSo) {
+  EXPECT_FALSE(good("").dev_role_header);
+  EXPECT_SAYS(warnings("devRoleHeader: true"), "devRoleHeader is on");
+  EXPECT_SAYS(why("devRoleHeader: true\nenv: prod"), "`devRoleHeader`: a role from a request header is for `env: dev` only");
 }
 
 TEST(Config, AnUnknownAuthProviderIsRefused) {

@@ -55,6 +55,7 @@ Api::Api(const HttpOptions& options, HttpDeps deps)
       zone_(options.zone_offset_seconds),
       depth_max_(options.json_depth_max),
       parked_max_(options.parked_polls_max),
+      dev_role_header_(options.dev_role_header),
       version_json_(options.version_json),
       secure_(options.tls != nullptr),
       artifacts_(options.artifacts_dir) {}
@@ -143,7 +144,7 @@ void Api::close_span(Exchange& exchange) {
 
 // ------------------------------------------------------------------------------------------------ in
 
-void Api::start(const Shared& exchange, const Request& request, std::int64_t head_read_ns, bool overloaded) {
+void Api::start(const Shared& exchange, Request& request, std::int64_t head_read_ns, bool overloaded) {
   exchange->keep_alive = request.keep_alive;
   exchange->http11 = request.http11;
   exchange->head_only = request.method == Method::kHead;
@@ -166,48 +167,16 @@ void Api::start(const Shared& exchange, const Request& request, std::int64_t hea
   }
   exchange->route = found.route;
   exchange->id = std::move(found.id);
-  services::Principal principal;
   core::TraceContext incoming;
   if (found.route->auth != AuthKind::kNone) {
     open_span(*exchange, request, incoming);
-    if (!admit(*exchange, request, principal)) {
-      close_span(*exchange);
-      return;
-    }
-  }
-  if (overloaded)
+    authenticate(exchange, request, found.query, std::move(incoming), overloaded);
+  } else if (overloaded) {
     respond_error(*exchange, {Code::kOverloaded, "overloaded, try again"});
-  else
-    route(exchange, request, found.query, std::move(incoming), principal);
+  } else {
+    route(exchange, request, found.query, std::move(incoming), {});
+  }
   if (exchange->ready) close_span(*exchange);
-}
-
-bool Api::admit(Exchange& exchange, const Request& request, services::Principal& principal) {
-  const auto& who = deps_.authenticator;
-  const bool admin = exchange.route->auth == AuthKind::kAdmin;
-  auto result = exchange.route->auth == AuthKind::kProducer || admin ? who.producer(request.authorization)
-                : exchange.route->auth == AuthKind::kWorker          ? who.worker(request.authorization)
-                                                                     : who.any(request.authorization);
-  if (!result) {
-    respond_error(exchange, result.error());
-    return false;
-  }
-  principal = *std::move(result);
-  if (admin && !principal.admin) {
-    respond_error(exchange, {Code::kUnauthenticated, "unauthorized. Admin only"});
-    return false;
-  }
-  if (!exchange.route->scope.empty() && !principal.has_scope(exchange.route->scope)) {
-    respond_error(exchange, {Code::kForbidden, "missing scope"});
-    return false;
-  }
-  if (exchange.route->auth == AuthKind::kWorker && principal.subject.empty()) {
-    respond_error(exchange, {Code::kInvalidArgument, "workerId is required"});
-    return false;
-  }
-  exchange.caller.tenant = std::move(principal.tenant);
-  exchange.caller.subject = std::move(principal.subject);
-  return true;
 }
 
 void Api::route(const Shared& exchange, const Request& request, std::string_view query, core::TraceContext incoming,

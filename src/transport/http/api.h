@@ -27,8 +27,8 @@ class Api {
   Api(const HttpOptions& options, HttpDeps deps);
 
   // `head_read_ns`: steady time at which the request's head was complete.
-  // `overloaded`: to be refused, once it is known who asks.
-  void start(const Shared& exchange, const Request& request, std::int64_t head_read_ns, bool overloaded = false);
+  // `overloaded`: to be refused, once it is known who asks. `request` is moved from where a key has to be fetched first.
+  void start(const Shared& exchange, Request& request, std::int64_t head_read_ns, bool overloaded = false);
   void finish(const Shared& exchange);
 
   // The client of `exchange` has gone while the broker works on it.
@@ -50,7 +50,12 @@ class Api {
   void open_span(Exchange& exchange, const Request& request, core::TraceContext& incoming);
   static bool url_path(const Exchange& exchange, std::string& path);  // false: it holds what is no id
   void close_span(Exchange& exchange);
-  [[nodiscard]] bool admit(Exchange& exchange, const Request& request, services::Principal& principal);
+  // Who asks, and whether they may (api_admit.cc): goes on to `route`, now or when a key has been fetched.
+  void authenticate(const Shared& exchange, Request& request, std::string_view query, core::TraceContext incoming,
+                    bool overloaded);
+  void took(const Shared& exchange, Result<services::Principal>& who);
+  [[nodiscard]] bool admit(Exchange& exchange, const Request& request, Result<services::Principal>& who, bool overloaded);
+  [[nodiscard]] bool within_rate(Exchange& exchange, const Request& request);
   void route(const Shared& exchange, const Request& request, std::string_view query, core::TraceContext incoming,
              const services::Principal& principal);
 
@@ -95,6 +100,7 @@ class Api {
   ZoneOffset zone_;
   std::size_t depth_max_;
   std::size_t parked_max_;
+  bool dev_role_header_;
   std::string version_json_;
   bool secure_;  // the server speaks TLS
   std::atomic<std::size_t> parked_{0};

@@ -118,6 +118,7 @@ struct Api::Visitor {
     body += '}';
     respond_json(*exchange, 200, std::move(body));
   }
+  void operator()(Result<services::Principal>& who) const { api.took(exchange, who); }
   void operator()(ArtifactsWritten& written) const { api.took(exchange, written); }
   void operator()(Result<services::TopicPut>& put) const {
     if (!failed(put)) answer_topic(*exchange, put->topic, put->created);

@@ -70,10 +70,17 @@ void Connection::account() {
   const auto in = in_.capacity() > kReadBytesMin ? in_.capacity() - kReadBytesMin : 0;  // every connection has that
   const auto claimed = claimed_.empty() ? 0 : out_.size();
   const auto sealed = tls_ ? tls_->memory() : 0;
-  const auto now = in + reader_.request().body.capacity() + ready_bytes_ + out_.capacity() + claimed + sealed;
+  const auto now =
+      in + reader_.request().body.capacity() + held_bytes_ + ready_bytes_ + out_.capacity() + claimed + sealed;
   if (now == accounted_) return;
   loop_.in_flight.change(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(accounted_));
   accounted_ = now;
+}
+
+void Connection::hold(const Exchange& exchange, int sign) {
+  if (exchange.held == nullptr) return;
+  const auto bytes = exchange.held->request.body.capacity();
+  held_bytes_ = sign > 0 ? held_bytes_ + bytes : held_bytes_ - bytes;
 }
 
 bool Connection::refuses_request() {
@@ -188,6 +195,7 @@ void Connection::take_request() {
   if (draining_) reader_.request().keep_alive = false;
   account();
   loop_.api.start(exchange, reader_.request(), head_read_ns_, refuses_request());
+  hold(*exchange, +1);
   if (!exchange->keep_alive) no_more_requests_ = true;
   if (exchange->ready) became_ready(*exchange);
   if (closed_) return;
@@ -220,8 +228,9 @@ void Connection::became_ready(const Exchange& exchange) {
 
 void Connection::answered(const Shared& exchange) {
   const auto self = shared_from_this();  // it may have to close
+  hold(*exchange, -1);
   loop_.api.finish(exchange);
-  if (!exchange->ready) return;
+  if (!exchange->ready) return account();
   became_ready(*exchange);
   account();
   if (!closed_) loop_.mark_dirty(*this);

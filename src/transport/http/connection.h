@@ -76,6 +76,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void append_response(Exchange& exchange);
   void became_ready(const Exchange& exchange);
   [[nodiscard]] bool refuses_request();  // the one whose head has been read
+  void hold(const Exchange& exchange, int sign);  // counts what a request keeps that waits for a key
   void account();  // tells what is held here to the loop's InFlight
   void wait_to_write();
   void finish_writing();
@@ -124,6 +125,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   bool lingering_ = false, draining_ = false, continue_sent_ = false, served_one_ = false;
 
   std::size_t accounted_ = 0;
+  std::size_t held_bytes_ = 0;
   std::int64_t head_read_ns_ = 0;
   std::int64_t waiting_since_ns_ = 0;  // connected, or the last answer went out, or the first byte of a request came
   std::int64_t body_since_ns_ = 0;

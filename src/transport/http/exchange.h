@@ -31,7 +31,7 @@ enum class ContentKind : std::uint8_t { kNone, kJson, kText, kMetrics };
 struct Response {
   int status = 0;
   ContentKind content = ContentKind::kNone;
-  int retry_after_seconds = 0;  // 0: no Retry-After
+  std::int64_t retry_after_seconds = 0;  // 0: no Retry-After
   std::string location;
   std::string body;
 };
@@ -45,8 +45,8 @@ using Answer = std::variant<std::monostate, Result<std::vector<Result<services::
                             Result<std::vector<Result<services::ResultSnapshot>>>, Result<services::TaskSnapshot>,
                             Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
                             Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>,
-                            Result<std::string>, Result<std::size_t>, ArtifactsWritten, Result<services::TopicPut>, Result<core::Topic>,
-                            Result<core::Subscription>, Result<std::vector<core::Subscription>>>;
+                            Result<std::string>, Result<std::size_t>, Result<services::Principal>, ArtifactsWritten,
+                            Result<services::TopicPut>, Result<core::Topic>, Result<core::Subscription>, Result<std::vector<core::Subscription>>>;
 
 // A submission on its way: uploads are written only for tasks that the caller holds.
 struct Submission {
@@ -54,6 +54,14 @@ struct Submission {
   std::vector<std::optional<Error>> refused;  // per item
   std::size_t checking = 0;  // the item that get_task was asked for
   std::vector<std::size_t> uploading;  // items whose files are being written
+};
+
+// A request whose bearer is not known before a key has been fetched: what is needed to go on then.
+struct HeldRequest {
+  Request request;
+  std::string query;
+  core::TraceContext incoming;
+  bool overloaded = false;
 };
 
 struct Exchange {
@@ -79,6 +87,7 @@ struct Exchange {
   std::int64_t batch_count = -1;  // messaging.batch.message_count
 
   std::vector<std::optional<Error>> refused;  // per item of a batch create, those the broker never saw
+  std::unique_ptr<HeldRequest> held;
   std::unique_ptr<Submission> submission;
   CleanupBody cleanup;
   std::vector<services::TaskSnapshot> claimed;  // handed out by `response`: given back if it cannot be written

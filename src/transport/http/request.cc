@@ -103,6 +103,8 @@ class BeastParser final : public bhttp::basic_parser<true> {
       request->baggage.add(value);
     else if (equals_ignoring_case(name, "x-request-id") && request->request_id.empty())
       request->request_id = value;
+    else if (equals_ignoring_case(name, "x-role") && request->role.empty())
+      request->role = value;
   }
   void on_header_impl(beast::error_code& ec) override {
     if (request->http11 && !has_host) ec = bhttp::error::bad_field;
@@ -148,6 +150,7 @@ void RequestReader::next() {
   request_.target.clear();
   request_.authorization.clear();
   request_.request_id.clear();
+  request_.role.clear();
   request_.traceparent.clear();
   request_.tracestate.clear();
   request_.baggage.clear();

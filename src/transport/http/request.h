@@ -41,6 +41,7 @@ struct Request {
   std::string target;
   std::string authorization;
   std::string request_id;
+  std::string role;  // X-Role, which counts only with `devRoleHeader`
   HeaderLines traceparent, tracestate, baggage;
   std::string body;
 };

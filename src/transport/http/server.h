@@ -19,9 +19,11 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/rng.h"
+#include "observe/metrics.h"
 #include "observe/span.h"
 #include "services/auth.h"
 #include "services/broker.h"
+#include "services/rate_limit.h"
 
 namespace codeq::transport {
 
@@ -50,6 +52,7 @@ struct HttpOptions {
   std::chrono::milliseconds linger_timeout{2'000};  // after our last byte, for the client to read it
 
   std::function<int(std::int64_t)> zone_offset_seconds;  // of an instant in ns; empty: UTC
+  bool dev_role_header = false;  // an `X-Role: ADMIN` counts where the token names no role
   std::string artifacts_dir = "/tmp/codeq-artifacts";
   std::string version_json = R"({"version":"0.0.0"})";  // body of GET /version
 };
@@ -67,6 +70,8 @@ struct HttpDeps {  // borrowed; outlive the server
   Rng& rng;  // any thread
   std::function<void(services::Done<std::string>)> metrics;  // the exposition; empty: an empty page
   std::function<Readiness()> readiness;  // empty: ready
+  services::RateLimiter* rates = nullptr;  // null: no limits
+  observe::Metrics* counters = nullptr;    // for what a limit refuses
 };
 
 class HttpServer {
