@@ -5,6 +5,8 @@ from .backends import Receiver
 from .broker import Broker, Tokens
 from .context import Context
 from .net import Raw, exchange, free_port, request_bytes
+from .stream import Call, Producer, StreamEnded, WorkerStream
 from .world import World
 
-__all__ = ["BASE", "Api", "Broker", "Context", "Raw", "Receiver", "Tokens", "World", "exchange", "free_port", "request_bytes"]
+__all__ = ["BASE", "Api", "Broker", "Call", "Context", "Producer", "Raw", "Receiver", "StreamEnded", "Tokens", "WorkerStream", "World",
+           "exchange", "free_port", "request_bytes"]

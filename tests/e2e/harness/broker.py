@@ -69,7 +69,7 @@ class Broker:
         self.tokens = tokens
         self.data = self.folder / "data"
         self.log_file = self.folder / "output.log"
-        self.port = None
+        self.port = self.producer_stream_port = self.worker_stream_port = None
         self.process = None
         self.settings = {
             "LISTEN_HOST": "127.0.0.1",
@@ -92,11 +92,13 @@ class Broker:
     def start(self, deadline_seconds=30, wrapper=()):
         """Returns once the broker says that it is ready. A port that was snatched meanwhile is replaced."""
         for attempt in range(3):
-            self.port = net.free_port()
+            self.port, self.producer_stream_port, self.worker_stream_port = net.free_ports(3)
             # Nothing of the tester's own environment may configure the broker.
             environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
             environment |= {key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")}
-            environment |= self.settings | {"PORT": str(self.port)}
+            environment |= self.settings | {
+                "PORT": str(self.port), "PRODUCER_STREAM_ADDR": f"127.0.0.1:{self.producer_stream_port}",
+                "WORKER_STREAM_ADDR": f"127.0.0.1:{self.worker_stream_port}"}
             with open(self.log_file, "ab") as output:
                 self.process = subprocess.Popen([*wrapper, find_binary(), "serve"], env=environment, cwd=self.folder,
                                                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)

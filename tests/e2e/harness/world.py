@@ -6,6 +6,7 @@ from .api import Api
 from .backends import Receiver, open_backend
 from .broker import Broker, Tokens
 from .rules import check_life, check_timeline_agrees
+from .stream import Health, Producer, WorkerStream
 from .webhooks import WebhookReceiver
 
 _numbers = itertools.count(1)
@@ -38,6 +39,17 @@ class World:
     def command(self):
         """A command that no other test uses, so that tests can share a broker."""
         return f"RENDER-{next(_numbers)}"
+
+    def produce(self, token=None, **options):
+        """A producer's stream after its handshake; a context manager."""
+        return Producer(self.broker.producer_stream_port, token or self.tokens.acme_producer, **options)
+
+    def work(self, token=None, worker_id="", **options):
+        """A worker's stream after its handshake; a context manager."""
+        return WorkerStream(self.broker.worker_stream_port, token or self.tokens.acme_worker, worker_id, **options)
+
+    def health(self, which="producer"):
+        return Health(getattr(self.broker, f"{which}_stream_port"))
 
     def life(self, task_id, ctx, names, deadline_seconds=10, over_kill=False):
         """Waits for the named task spans, checks every rule, and returns the whole trace."""
