@@ -143,6 +143,15 @@ class Raw:
         self._rest = rest[length:]
         return Response(status, headers, rest[:length])
 
+    def hung_up(self):
+        """True once the broker has hung up, whatever it said before; a timeout means it has not."""
+        try:
+            while self._more():
+                pass
+        except (TimeoutError, socket.timeout):
+            return False
+        return True
+
     def closed(self):
         """True once the broker has hung up and nothing more was said; a timeout means it has not."""
         try:
