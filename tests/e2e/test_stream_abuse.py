@@ -3,7 +3,6 @@
 Every case runs beside a client that goes on creating, claiming and completing, and prints what the broker's memory did.
 """
 
-import os
 import random
 import struct
 import threading
@@ -292,7 +291,7 @@ def test_half_closed_and_trickling_connections(victim, beside):
 
 
 GARBAGE = {
-    "random bytes": os.urandom(4096),
+    "random bytes": random.Random("codeq").randbytes(4096),
     "a frame of 16 MiB": frame(h2.DATA, 1, b"x" * 100_000, length=(1 << 24) - 1),
     "an unknown frame of 16 MiB": frame(0x55, 0, b"x" * 100_000, length=(1 << 24) - 1),
     "data on stream 0": frame(h2.DATA, 0, b"xxxx"),
@@ -319,7 +318,6 @@ GARBAGE = {
 def test_garbage_ends_its_own_connection_only(victim, beside, what):
     with beside(), connect(victim, preface=what not in ("http/1.1",)) as attacker:
         attacker.send(GARBAGE[what])
-        attacker.half_close()
         assert attacker.ended_by(5)
 
 

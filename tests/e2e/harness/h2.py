@@ -79,7 +79,10 @@ class Connection:
         self._socket.close()
 
     def half_close(self):
-        self._socket.shutdown(socket.SHUT_WR)
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # The broker was first.
 
     def reset(self):
         """As a crashed client: RST instead of FIN."""
