@@ -67,7 +67,8 @@ class Script:
     def _some_id(self):
         if self.ids and self._dice.random() < 0.8:
             return self._dice.choice(self.ids)
-        task_id = self._foreign(self._dice.random()) or str(uuid.UUID(int=self._dice.getrandbits(128), version=4))
+        nobodys, which = str(uuid.UUID(int=self._dice.getrandbits(128), version=4)), self._dice.random()
+        task_id = self._foreign(which) or nobodys
         self._foreigners.add(task_id)
         return task_id
 
