@@ -78,7 +78,7 @@ class Bystander:
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory):
-    world = World(tmp_path_factory.mktemp("abuse"), backend=False, LOG_LEVEL="info")
+    world = World(tmp_path_factory.mktemp("abuse"), backend=False, LOG_LEVEL="info", MEMORY_BUDGET_BYTES=512 * MIB)
     yield world
     world.stop()
 
@@ -195,45 +195,46 @@ def test_ten_thousand_credits_are_kept_and_served(victim, beside):
         worker.nothing_comes()
 
 
-def test_a_hundred_thousand_credits_for_a_hundred_commands_each(victim, beside):
+def test_a_hundred_thousand_credits_for_twenty_commands_each(victim, beside):
     connection, pb = greeted(victim, "worker")
     ready = [pb.Ready(commands=[f"C{m}-{n}" for m in range(20)], count=2**31 - 1, lease_seconds=n) for n in range(500)]
-    chunk = b"".join(frame(h2.DATA, 1, message(pb.WorkerEvent(ready=r).SerializeToString())) for r in ready)
+    chunk = b"".join(message(pb.WorkerEvent(ready=r).SerializeToString()) for r in ready)
     with beside(), connection as attacker:
-        begin = time.monotonic()
-        for _ in range(200):
-            if not attacker.send_some(chunk, 0.5) or time.monotonic() - begin > 15:
-                break
-            attacker.pump()
+        assert attacker.offer(1, chunk * 200) > 0
+        assert b"too many" in b"".join(f[3] for f in attacker.frames if f[0] == h2.DATA), "told so, in words"
 
 
 @pytest.mark.parametrize("side", ["producer", "worker"])
-@pytest.mark.parametrize("reads_socket", [True, False])
-def test_replies_that_are_never_read(victim, beside, side, reads_socket):
-    """Events whose answers are larger than themselves. The client reads its socket but grants no window, or does not read at all."""
+def test_replies_that_are_never_read(victim, beside, side):
+    """Events whose answers are eight times as long as themselves; the client grants no more than its first window."""
     connection, _ = greeted(victim, side)
     with beside(), connection as attacker:
-        chunk = frame(h2.DATA, 1, message(b"") * 1000)
-        taken, window, idle_since = 0, 256 << 10, time.monotonic()
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline and time.monotonic() - idle_since < 2:
-            if reads_socket:
-                alive = attacker.pump(0.01)
-                for f in [f for f in attacker.frames if f[0] == h2.WINDOW_UPDATE and f[2] == 1]:
-                    window += int.from_bytes(f[3], "big")
-                attacker.frames.clear()
-                if not alive:
-                    break
-                if window < len(chunk):
-                    continue
-            sent = attacker.send_some(chunk, 0.2)
-            if sent is None:
+        taken = attacker.offer(1, message(b"") * (64 * MIB // 5))
+        assert 100_000 < taken < 4 * MIB, f"{taken / MIB:.1f} MiB of events were taken although no answer was read"
+
+
+def test_a_gibibyte_of_replies_that_are_never_read(victim, beside, capsys):
+    """4,000 streams, each of which asks for 400 KiB of answers."""
+    pb = messages("producerpb")
+    hello = message(pb.ProducerEvent(hello=pb.Hello(token=victim.tokens.acme_producer)).SerializeToString())
+    headers, events, taken = h2.block(h2.request_headers(PRODUCER_METHOD)), message(b"") * 10_000, 0
+    crowd = []
+    with beside():
+        begin = time.monotonic()
+        for _ in range(40):
+            if time.monotonic() - begin > 15:
                 break
-            if sent:
-                if sent < len(chunk) and not attacker.send_some(memoryview(chunk)[sent:], 2):
-                    break
-                taken, window, idle_since = taken + len(chunk), window - len(chunk), time.monotonic()
-        assert taken < 32 * MIB, f"{taken / MIB:.0f} MiB of events were taken although no answer was read"
+            attacker = connect(victim, receive_buffer=65536)
+            crowd.append(attacker)
+            for stream in range(1, 200, 2):
+                attacker.send(frame(h2.HEADERS, stream, headers, h2.END_HEADERS) + frame(h2.DATA, stream, hello))
+            attacker.pump(1)
+            for stream in range(1, 200, 2):
+                taken += attacker.offer(stream, events, 0.0005, 1)
+        with capsys.disabled():
+            print(f"\n  {len(crowd)} connections had {taken / MIB:.0f} MiB of events taken, worth {taken / 5 * 41 / MIB:.0f} MiB of answers")
+    for attacker in crowd:
+        attacker.close()
 
 
 def test_large_deliveries_that_are_never_read(victim, beside):

@@ -54,7 +54,8 @@ def message(data, compressed=0, length=None):
 
 
 class Connection:
-    """A client's end. What the broker sends is kept as frames; nothing is answered by itself."""
+    """A client's end. What the broker sends is kept as frames; nothing is answered by itself but SETTINGS, whose values count
+    for the broker only once they are acknowledged."""
 
     def __init__(self, port, preface=True, timeout=10, receive_buffer=None, **first_settings):
         self._socket = socket.socket()
@@ -66,6 +67,8 @@ class Connection:
         self._rest = b""
         self.frames = []  # (kind, flags, stream, payload) not taken yet
         self._bodies = {}  # stream -> bytes of DATA not cut into messages yet
+        self._granted = {0: 65535}  # stream -> what it may still send; 0: the connection
+        self._first_grant = 65535
         if preface:
             self.send(PREFACE + settings(**first_settings))
 
@@ -144,9 +147,42 @@ class Connection:
             if len(self._rest) < 9 + length:
                 break
             kind, flags, stream = struct.unpack(">BBI", self._rest[3:9])
-            self.frames.append((kind, flags, stream & 0x7FFFFFFF, self._rest[9:9 + length]))
-            self._rest = self._rest[9 + length:]
+            payload, self._rest = self._rest[9:9 + length], self._rest[9 + length:]
+            if kind == WINDOW_UPDATE:
+                self._granted[stream] = self._window(stream) + int.from_bytes(payload, "big")
+            elif kind == SETTINGS and not flags & ACK:
+                self._settings(payload)
+            else:
+                self.frames.append((kind, flags, stream & 0x7FFFFFFF, payload))
         return alive
+
+    def _window(self, stream):
+        return self._granted.get(stream, self._first_grant)
+
+    def _settings(self, payload):
+        for at in range(0, len(payload), 6):
+            name, value = struct.unpack(">HI", payload[at:at + 6])
+            if name == INITIAL_WINDOW_SIZE:
+                for stream in self._granted.keys() - {0}:
+                    self._granted[stream] += value - self._first_grant
+                self._first_grant = value
+        self.send(frame(SETTINGS, flags=ACK))
+
+    def offer(self, stream, data, seconds=1.0, within=15.0):
+        """Sends as much of `data` as the broker grants, and waits `seconds` for more; the bytes sent. Reads all but grants nothing."""
+        sent, deadline, idle_at = 0, time.monotonic() + within, time.monotonic() + seconds
+        while sent < len(data) and time.monotonic() < min(deadline, idle_at):
+            if not self.pump(0 if self._window(stream) > 0 and self._window(0) > 0 else 0.01):
+                break
+            size = min(self._window(stream), self._window(0), 16384, len(data) - sent)
+            if size <= 0:
+                continue
+            if not self.send(frame(DATA, stream, data[sent:sent + size])):
+                break
+            sent += size
+            self._granted[stream], self._granted[0] = self._window(stream) - size, self._window(0) - size
+            idle_at = time.monotonic() + seconds
+        return sent
 
     def wait(self, kind, match=lambda frame: True, seconds=10):
         """The payload of the first such frame, or None if the broker hung up or nothing came."""
