@@ -19,7 +19,7 @@ def link(ctx):
     return Link(ctx.trace_id, ctx.span_id)
 
 
-def test_http_create_grpc_claim_grpc_result_batch_and_webhook_are_one_trace(shared):
+def test_g21_http_create_grpc_claim_grpc_result_batch_and_webhook_are_one_trace(shared):
     ctx, worker_ctx, command = Context.new(), Context.new(tracestate="w=1", baggage=""), shared.command()
     created = shared.producer.create_batch([{"command": command, "payload": n, "webhook": shared.hooks.url(f"/mixed/{command}/{n}")}
                                             for n in range(3)], ctx)
@@ -42,7 +42,7 @@ def test_http_create_grpc_claim_grpc_result_batch_and_webhook_are_one_trace(shar
         assert received_by_webhook(delivery, trace, ctx).task_id == task.id
 
 
-def test_grpc_produce_and_http_claim_are_one_trace(shared):
+def test_g22_grpc_produce_and_http_claim_are_one_trace(shared):
     ctx, worker_ctx, command = Context.new(), Context.new(), shared.command()
     with shared.produce(metadata=[("baggage", ctx.baggage)]) as producer:
         task_id = producer.created(command, ctx=ctx, webhook=shared.hooks.url(f"/produced/{command}"))

@@ -142,7 +142,7 @@ def test_a_credit_may_name_several_commands_in_order_of_preference(shared, worke
     assert worker.task().id == late
 
 
-def test_no_commands_means_any_command_of_the_tenant_for_a_token_that_may_all(new_world):
+def test_g32_no_commands_means_any_command_of_the_tenant_for_a_token_that_may_all(new_world):
     world = new_world(backend=False)
     with world.work() as worker:
         worker.ready()
@@ -206,7 +206,7 @@ def test_g2_a_completion_without_a_body_is_accepted(shared, worker):
     assert record["status"] == "COMPLETED" and "result" not in record
 
 
-def test_a_failure_is_final_and_keeps_its_words(shared, worker):
+def test_g34_a_failure_is_final_and_keeps_its_words(shared, worker):
     command = shared.command()
     shared.producer.create(command)
     task = worker.claim(command)
@@ -249,7 +249,7 @@ def test_an_empty_batch_of_results_is_ignored(shared, worker):
     assert worker.untaken() == []
 
 
-def test_a_nack_tells_the_delay_that_it_got(shared, worker):
+def test_g31_a_nack_tells_the_delay_that_it_got_and_none_asked_for_means_the_back_off(shared, worker):
     command = shared.command()
     shared.producer.create(command, maxAttempts=3)
     task = worker.claim(command)
@@ -385,7 +385,7 @@ def test_tasks_that_did_not_fit_into_a_message_wait_for_anybody(shared, worker):
     worker.nothing_comes()
 
 
-def test_a_count_beyond_all_reason_is_served_within_bounds(shared, worker):
+def test_g26_a_count_beyond_all_reason_is_served_within_bounds(shared, worker):
     command = shared.command()
     shared.producer.create_batch([{"command": command, "payload": n} for n in range(3)])
     worker.ready(command, count=2**31 - 1, lease=2**31 - 1)
@@ -417,3 +417,11 @@ def test_closing_our_side_with_credits_out_loses_no_task(shared, worker):
             assert got.id == task["id"]
         except Exception:  # noqa: BLE001: or have ended; then the other gets it.
             assert other.task().id == task["id"]
+
+
+def test_g33_rejected_answers_are_counted_for_those_who_do_not_read_them(shared, worker):
+    key = 'codeq_stream_rejected_total{operation="result",code="task-not-found"}'
+    before = shared.broker.metrics().get(key, 0)
+    worker.send(result=worker.result_of(NO_TASK))
+    worker.results(worker.result_of(NO_TASK), worker.result_of(NO_TASK))
+    shared.broker.wait_for_metric(key, before + 3)
