@@ -195,3 +195,21 @@ def test_nothing_of_a_refusal_names_the_token(shared):
     assert "se-cret" not in shared.broker.log()
     with pytest.raises(StreamEnded):
         shared.work("se-cret-token")
+
+
+@BOTH
+def test_a_listener_whose_clients_nobody_could_check_is_refused_at_start(new_world, side):
+    name = side.upper()
+    world = new_world(backend=False, start=False, **{f"{name}_AUTH_PROVIDER": "", f"{name}_AUTH_CONFIG": "",
+                                                    f"{name}_STREAM_ADDR": "127.0.0.1:0"})
+    with pytest.raises(AssertionError, match=f"{side}StreamAddr set but no {side} validator configured"):
+        world.broker.start()
+
+
+def test_without_an_address_there_is_no_listener(new_world):
+    world = new_world(backend=False, WORKER_STREAM_ADDR="")
+    with world.produce() as producer:
+        assert producer.created("X")
+    with pytest.raises(StreamEnded) as ended:
+        world.work()
+    assert ended.value.code == grpc.StatusCode.UNAVAILABLE

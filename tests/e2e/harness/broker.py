@@ -96,9 +96,7 @@ class Broker:
             # Nothing of the tester's own environment may configure the broker.
             environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
             environment |= {key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")}
-            environment |= self.settings | {
-                "PORT": str(self.port), "PRODUCER_STREAM_ADDR": f"127.0.0.1:{self.producer_stream_port}",
-                "WORKER_STREAM_ADDR": f"127.0.0.1:{self.worker_stream_port}"}
+            environment |= self._stream_addresses() | self.settings | {"PORT": str(self.port)}
             with open(self.log_file, "ab") as output:
                 self.process = subprocess.Popen([*wrapper, find_binary(), "serve"], env=environment, cwd=self.folder,
                                                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
@@ -112,6 +110,11 @@ class Broker:
             assert ready.status == 200, f"it listens but is not ready: {ready}"
             return self
         raise AssertionError("unreachable")
+
+    def _stream_addresses(self):
+        """Both listeners, but not one whose users nobody could check: the broker refuses that."""
+        ports = {"PRODUCER": self.producer_stream_port, "WORKER": self.worker_stream_port}
+        return {f"{side}_STREAM_ADDR": f"127.0.0.1:{port}" for side, port in ports.items() if self.settings.get(f"{side}_AUTH_PROVIDER")}
 
     @property
     def running(self):
