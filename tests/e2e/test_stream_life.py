@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from harness import Raw, StreamEnded
-from harness.h2 import Connection
+from harness.h2 import WINDOW_UPDATE, Connection, frame, message
 from harness.stream import PRODUCER_METHOD, WORKER_METHOD, messages
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
@@ -250,3 +250,33 @@ def test_two_streams_on_one_connection_are_two_clients(shared):
         assert tenants == ["acme", "globex"]
         connection.event(1, pb.ProducerEvent(create=pb.CreateTask(seq=1, command="TWO", payload=b"1")))
         assert connection.messages(1, pb.ServerEvent, 1)[0].create_ack.ok
+
+
+def test_a_stream_that_is_not_read_does_not_hold_up_its_neighbour_on_the_connection(shared):
+    pb = messages("producerpb")
+    with Connection(shared.broker.producer_stream_port) as connection:
+        connection.send(frame(WINDOW_UPDATE, 0, (1 << 20).to_bytes(4, "big")))
+        for stream in (1, 3):
+            connection.open(stream, PRODUCER_METHOD)
+            connection.event(stream, pb.ProducerEvent(hello=pb.Hello(token=shared.tokens.acme_producer)))
+            assert connection.messages(stream, pb.ServerEvent, 1)[0].hello_ack.tenant_id == "acme"
+        connection.offer(1, message(b"") * 100_000)
+        for n in range(20):
+            connection.event(3, pb.ProducerEvent(create=pb.CreateTask(seq=n, command="NEIGHBOUR", payload=b"1")))
+            assert connection.messages(3, pb.ServerEvent, 1)[0].create_ack.ok
+
+
+def test_a_stream_that_is_read_again_gets_every_answer(shared):
+    """What was held back while the client did not read is not lost: windows open, and the answers come in full."""
+    pb = messages("producerpb")
+    events = message(pb.ProducerEvent(create=pb.CreateTask(seq=7, command="", payload=b"1")).SerializeToString())
+    with Connection(shared.broker.producer_stream_port) as connection:
+        connection.open(1, PRODUCER_METHOD)
+        connection.event(1, pb.ProducerEvent(hello=pb.Hello(token=shared.tokens.acme_producer)))
+        connection.messages(1, pb.ServerEvent, 1)
+        count = connection.offer(1, events * 50_000) // len(events)
+        assert 1_000 < count < 50_000
+        for stream in (0, 1):
+            connection.send(frame(WINDOW_UPDATE, stream, (1 << 30).to_bytes(4, "big")))
+        answers = connection.messages(1, pb.ServerEvent, count, 30)
+        assert {answer.create_ack.error_message for answer in answers} == {"command is required"}

@@ -6,6 +6,7 @@ import time
 import grpc
 import pytest
 
+from harness import Producer
 from harness.stream import messages
 
 MESSAGE_BYTES_MAX = 4 << 20
@@ -270,3 +271,19 @@ def test_a_batch_of_nearly_4_mib_is_taken_whole(shared, producer):
     assert MESSAGE_BYTES_MAX * 0.9 < messages("producerpb").CreateTaskBatch(tasks=tasks).ByteSize() < MESSAGE_BYTES_MAX
     acks = producer.create_batch(tasks)
     assert len(acks) == 3900 and all(ack.ok for ack in acks)
+
+
+def test_equal_keys_in_one_burst_are_one_task(shared, producer):
+    command = shared.command()
+    for _ in range(50):
+        producer.send(create=producer.task(command, {"a": 1}, idempotency_key="burst-" + command))
+    acks = [producer.take("create_ack") for _ in range(50)]
+    assert all(ack.ok for ack in acks) and len({ack.task_id for ack in acks}) == 1
+
+
+def test_metadata_beyond_all_reason_end_the_call_and_nothing_else(shared, producer):
+    big = Producer(shared.broker.producer_stream_port, metadata=[(f"x-{n}", "y" * 4000) for n in range(30)])
+    with big:
+        big.send(hello=big.pb.Hello(token=shared.tokens.acme_producer))
+        assert big.ended()[0] != grpc.StatusCode.OK
+    assert producer.created(shared.command())

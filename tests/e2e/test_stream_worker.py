@@ -1,5 +1,6 @@
 """The worker's stream after its handshake: credits, deliveries, and every answer to what settles a task."""
 
+import json
 import re
 import time
 
@@ -425,3 +426,37 @@ def test_g33_rejected_answers_are_counted_for_those_who_do_not_read_them(shared,
     worker.send(result=worker.result_of(NO_TASK))
     worker.results(worker.result_of(NO_TASK), worker.result_of(NO_TASK))
     shared.broker.wait_for_metric(key, before + 3)
+
+
+def test_a_chosen_worker_id_is_what_everybody_sees(shared):
+    command = shared.command()
+    task_id = shared.producer.create(command)["id"]
+    with shared.work(worker_id="render-7") as worker:
+        assert worker.claim(command).worker_id == "render-7"
+        answer = shared.producer.call("GET", f"/tasks/{task_id}")
+        assert answer.json["workerId"] == "render-7" and b"\\u0000" not in answer.body
+        worker.complete(task_id)
+    answer = shared.producer.call("GET", f"/tasks/{task_id}/trace")
+    assert b"render-7" in answer.body and b"\\u0000" not in answer.body and b"worker-1" not in answer.body
+
+
+def test_a_batch_of_answers_stays_below_4_mib_as_well(shared, worker):
+    """Nearly 4 MiB of results that are refused: their ids come back, and beside each the reason, which is longer than what it is about."""
+    results = [worker.result_of(f"{n:0400}", status="x", result=b"") for n in range(10_000)]
+    worker.send(result_batch=worker.pb.ResultBatch(results=results))
+    acks = []
+    while len(acks) < len(results):
+        acks += worker.take("result_ack_batch").acks
+    assert [ack.task_id for ack in acks] == [result.task_id for result in results]
+    assert max(worker.sizes) <= MESSAGE_BYTES_MAX
+
+
+def test_a_token_of_many_event_types_gets_work_of_each(new_world):
+    types = [f"TYPE-{n}" for n in range(150)]
+    world = new_world(backend=False, WORKER_AUTH_PROVIDER="static", WORKER_AUTH_CONFIG=json.dumps(
+        {"token": "t", "subject": "acme", "eventTypes": types, "scopes": ["codeq:claim", "codeq:result"]}))
+    with world.work("t") as worker:
+        for command in (types[0], types[99], types[149]):
+            task = world.producer.create(command)
+            assert worker.claim().id == task["id"], command
+            worker.complete(task["id"])

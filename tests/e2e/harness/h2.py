@@ -116,7 +116,9 @@ class Connection:
         return self.send(frame(HEADERS, stream, block(request_headers(method, extra)), END_HEADERS | (END_STREAM if end else 0)))
 
     def event(self, stream, event):
-        return self.send(b"".join(frame(DATA, stream, part) for part in _parts(message(event.SerializeToString()))))
+        data = message(event.SerializeToString())
+        self._spend(stream, len(data))
+        return self.send(b"".join(frame(DATA, stream, part) for part in _parts(data)))
 
     def _more(self, seconds):
         self._socket.settimeout(max(seconds, 0.001))
@@ -159,6 +161,9 @@ class Connection:
     def _window(self, stream):
         return self._granted.get(stream, self._first_grant)
 
+    def _spend(self, stream, size):
+        self._granted[stream], self._granted[0] = self._window(stream) - size, self._window(0) - size
+
     def _settings(self, payload):
         for at in range(0, len(payload), 6):
             name, value = struct.unpack(">HI", payload[at:at + 6])
@@ -180,7 +185,7 @@ class Connection:
             if not self.send(frame(DATA, stream, data[sent:sent + size])):
                 break
             sent += size
-            self._granted[stream], self._granted[0] = self._window(stream) - size, self._window(0) - size
+            self._spend(stream, size)
             idle_at = time.monotonic() + seconds
         return sent
 
