@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kCommandBytesMax = 256;
 constexpr std::size_t kIdempotencyKeyBytesMax = 1024;
-constexpr std::size_t kClaimCommandsMax = 100;
+constexpr std::size_t kClaimCommandsMax = 1'000;  // a token's event types too, where a claim names none
 constexpr std::uint32_t kPicksPerLook = 64;  // claims of a queue after which its next tasks are looked after
 constexpr std::int64_t kLeaseSecondsMax = 365LL * 24 * 3600;
 
@@ -293,7 +293,7 @@ CallId Partition::claim(Caller caller, ClaimTasks ask, Done<std::vector<TaskSnap
   const bool too_long = std::any_of(ask.commands.begin(), ask.commands.end(),
                                     [](const auto& command) { return command.size() > kCommandBytesMax; });
   if (ask.commands.size() > kClaimCommandsMax || too_long) {
-    done(fail(Code::kInvalidArgument, "at most 100 commands of at most 256 bytes"));
+    done(fail(Code::kInvalidArgument, "at most 1000 commands of at most 256 bytes"));
     return id;
   }
   post<std::vector<TaskSnapshot>>(

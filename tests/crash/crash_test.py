@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Load, kill -9, restart, again and again, with an oracle outside the process.
 
-    tests/crash/crash_test.py [--cycles 10] [--seed N] [--canary]
+    tests/crash/crash_test.py [--cycles 10] [--seed N] [--canary] [--streams]
 
 The oracle believes only what the broker has said yes to, and holds it to that:
   - every acknowledged create exists after the last kill, and its payload is what was sent
@@ -31,6 +31,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
 from harness import BASE, Broker, Raw, Tokens, request_bytes  # noqa: E402
 from harness.webhooks import WebhookReceiver  # noqa: E402
+from stream_connection import StreamConnection  # noqa: E402
 
 COMMANDS = ["ALPHA", "BETA", "GAMMA"]
 LEASE_SECONDS = 2
@@ -147,7 +148,18 @@ class Load:
             self.oracle.violation(f"{act.__name__}: {error!r}")
 
     def producer(self, dice, n):
-        connection = Connection(self.broker.port, self.tokens.acme_producer)
+        self._produce(Connection(self.broker.port, self.tokens.acme_producer), dice, n)
+
+    def stream_producer(self, dice, n):
+        self._produce(StreamConnection(self.broker, self.tokens.acme_producer, self.stop), dice, n)
+
+    def _produce(self, connection, dice, n):
+        try:
+            self._produce_until_gone(connection, dice, n)
+        finally:
+            connection.close()
+
+    def _produce_until_gone(self, connection, dice, n):
         while not self.stop.is_set():
             if dice.random() < 0.3:
                 self._create_batch(connection, dice, n)
@@ -178,8 +190,23 @@ class Load:
             self.oracle.ack_create(item["task"], json.dumps(body["payload"]), None, None)
 
     def worker(self, dice, n):
-        name, token = (("worker-1", self.tokens.acme_worker), ("worker-2", self.tokens.acme_worker2))[n % 2]
-        connection = Connection(self.broker.port, token)
+        name, token = self._who(n)
+        self._work(Connection(self.broker.port, token), name, dice)
+
+    def stream_worker(self, dice, n):
+        name, token = self._who(n)
+        self._work(StreamConnection(self.broker, token, self.stop, dice.choice(["", f"{name}-of-{n}"])), name, dice)
+
+    def _who(self, n):
+        return (("worker-1", self.tokens.acme_worker), ("worker-2", self.tokens.acme_worker2))[n % 2]
+
+    def _work(self, connection, name, dice):
+        try:
+            self._work_until_gone(connection, name, dice)
+        finally:
+            connection.close()
+
+    def _work_until_gone(self, connection, name, dice):
         while not self.stop.is_set():
             asked = time.monotonic()
             if dice.random() < 0.4:
@@ -259,10 +286,10 @@ class Load:
                 self.oracle.refused(task["id"], lease, "result", item, asked)
 
 
-def drain(oracle, broker, tokens, hooks, seed, deadline_seconds):
+def drain(oracle, broker, tokens, hooks, seed, deadline_seconds, workers):
     """Workers only, until nothing is left."""
     deadline = time.monotonic() + deadline_seconds
-    load = Load(oracle, broker, tokens, hooks, seed, "drain", [Load.worker] * 4)
+    load = Load(oracle, broker, tokens, hooks, seed, "drain", workers)
     try:
         while True:
             left = sum(v for k, v in broker.metrics().items()
@@ -300,7 +327,7 @@ def verify(oracle, broker, tokens, hooks):
         record = oracle.results[task_id]
         if answer.status != 200:
             oracle.violation(f"acknowledged result of {task_id} is lost: {answer.status}")
-        elif answer.json["result"] != record:
+        elif {key: answer.json["result"].get(key) for key in record} != record:
             oracle.violation(f"result of {task_id} changed: {record} -> {answer.json['result']}")
     status, _ = Connection(broker.port, tokens.acme_producer).ask("POST", "/tasks", {"command": "AFTER", "payload": 1})
     if status != 202:
@@ -323,10 +350,14 @@ TINY = {"STORE_WRITE_BUFFER_BYTES": 65536, "STORE_CACHE_BYTES": 262144, "LOG_BYT
         "IMAGE_CUT_MS": 5, "IMAGE_CUT_BYTES": 16384, "MEMORY_BUDGET_BYTES": 64 << 20}
 
 
-def run(cycles, seed, durability, canary=False, tiny=False):
+def run(cycles, seed, durability, canary=False, tiny=False, streams=False):
     dice = random.Random(seed)
     oracle, tokens, hooks = Oracle(), Tokens(), WebhookReceiver()
     start = [Load.producer] * 2 + [Load.worker] * 2
+    last = [Load.worker] * 4
+    if streams:  # beside one of each over HTTP, for they meet in the same queues
+        start = [Load.stream_producer] * 2 + [Load.stream_worker] * 4 + [Load.producer, Load.worker]
+        last = [Load.stream_worker] * 3 + [Load.worker]
     with tempfile.TemporaryDirectory(prefix="codeq-crash-") as folder:
         broker = Broker(folder, tokens, None, DURABILITY=durability, LOG_LEVEL="warn", RESULT_WEBHOOK_MAX_ATTEMPTS=50,
                         **(TINY if tiny else {}))
@@ -349,13 +380,13 @@ def run(cycles, seed, durability, canary=False, tiny=False):
             shutil.move(f"{folder}/older", broker.data)
         broker.start(deadline_seconds=60)
         if not oracle.violations:
-            drain(oracle, broker, tokens, hooks, seed, 60 + cycles)
+            drain(oracle, broker, tokens, hooks, seed, 60 + cycles, last)
             verify(oracle, broker, tokens, hooks)
         broker.stop()
         hooks.stop()
         oracle.counts["results acknowledged, distinct"] = len(oracle.results)
         oracle.counts["tasks acknowledged, distinct"] = len(oracle.created)
-        print(f"crash test: {cycles} kills, seed {seed}, durability {durability}{', tiny' if tiny else ''}, {time.monotonic() - begin:.1f} s, "
+        print(f"crash test: {cycles} kills, seed {seed}, durability {durability}{', tiny' if tiny else ''}{', streams' if streams else ''}, {time.monotonic() - begin:.1f} s, "
               f"slowest start {slowest * 1000:.0f} ms")
         for name, count in sorted(oracle.counts.items()):
             print(f"  {count:8d}  {name}")
@@ -377,8 +408,9 @@ def main():
     parser.add_argument("--canary", action="store_true",
                         help="put the folder back to before the last cycle: the oracle must notice, or this fails")
     parser.add_argument("--tiny", action="store_true", help="tiny buffers, segments and cuts: storage is always at work")
+    parser.add_argument("--streams", action="store_true", help="most producers and workers speak the gRPC streams")
     options = parser.parse_args()
-    status = run(options.cycles, options.seed, options.durability, options.canary, options.tiny)
+    status = run(options.cycles, options.seed, options.durability, options.canary, options.tiny, options.streams)
     return status if not options.canary else 1 - status
 
 

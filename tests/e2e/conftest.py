@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness import Receiver, World  # noqa: E402
 from harness.broker import find_binary  # noqa: E402
+from harness.paths import HttpPaths, StreamPaths  # noqa: E402
 from harness.webhooks import WebhookReceiver  # noqa: E402
 
 
@@ -24,6 +25,14 @@ def shared(tmp_path_factory):
     world = World(tmp_path_factory.mktemp("shared"))
     yield world
     world.stop()
+
+
+@pytest.fixture(params=["http", "streams"])
+def over(request, shared):
+    """`shared`, whose producer and workers speak HTTP or the gRPC streams: a task's life is the same over both."""
+    paths = {"http": HttpPaths, "streams": StreamPaths}[request.param](shared)
+    yield paths
+    paths.close()
 
 
 @pytest.fixture

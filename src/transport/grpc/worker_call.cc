@@ -14,6 +14,7 @@ constexpr std::size_t kReadyCommandsMax = 100;       // as over HTTP
 constexpr std::int64_t kWaitForEverMs = 365LL * 24 * 3600 * 1000;
 constexpr std::int64_t kRetryNs = 100 * kNanosPerMilli;  // after a refusal that will pass
 constexpr std::int64_t kSecondsMax = 6'000'000'000;
+constexpr std::size_t kAckRestBytes = 32;            // tags, lengths and the flag of one ack
 
 bool blank_or_control(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
@@ -337,11 +338,29 @@ void WorkerCall::submitted(Results& job, Result<std::vector<Result<services::Res
     }
     acks.push_back({.task_id = item.task_id, .error = why});
   }
-  reply([&](std::string& out) {
-    if (job.batch) return append_result_ack_batch(out, acks);
-    for (const auto& ack : acks) append_result_ack(out, ack);
-  });
+  if (job.batch)
+    ack_batch(acks);
+  else
+    reply([&](std::string& out) {
+      for (const auto& ack : acks) append_result_ack(out, ack);
+    });
   end(job.items.size(), job.bytes);
+}
+
+// In one message, unless refusals with their reasons are longer than the results were and clients would take none of it.
+void WorkerCall::ack_batch(std::span<const AckMessage> acks) {
+  std::size_t bytes = 0;
+  std::vector<AckMessage> part;
+  const auto send = [&] {
+    reply([&](std::string& out) { append_result_ack_batch(out, part); });
+    part.clear(), bytes = 0;
+  };
+  for (const auto& ack : acks) {
+    const auto size = ack.task_id.size() + ack.error.size() + kAckRestBytes;
+    if (!part.empty() && bytes + size > deps_.limits.message_bytes_max) send();
+    part.push_back(ack), bytes += size;
+  }
+  send();
 }
 
 // ---------------------------------------------------------------- the other calls of a lease's owner

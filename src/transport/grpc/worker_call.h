@@ -9,6 +9,7 @@
 #pragma once
 
 #include <deque>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -79,6 +80,7 @@ class WorkerCall final : public Session {
   void result_batch(std::string_view body);
   [[nodiscard]] Result<services::SubmitResult> prepare(const ResultMessage& message) const;
   void ask(Results results, std::vector<services::SubmitResult> items);
+  void ack_batch(std::span<const AckMessage> acks);
   void submitted(Results& job, Result<std::vector<Result<services::ResultSnapshot>>>& answer);
   void owner_call(WorkerEvent::Kind kind, std::string_view body);
   void settled(const OwnerJob& job, Answer& answer);

@@ -6,6 +6,8 @@ from .broker import Broker, Tokens
 from .certificates import Certificates
 from .context import Context
 from .net import Raw, exchange, free_port, request_bytes
+from .stream import Call, Producer, StreamEnded, WorkerStream
 from .world import World
 
-__all__ = ["BASE", "Api", "Broker", "Certificates", "Context", "Raw", "Receiver", "Tokens", "World", "exchange", "free_port", "request_bytes"]
+__all__ = ["BASE", "Api", "Broker", "Call", "Certificates", "Context", "Producer", "Raw", "Receiver", "StreamEnded", "Tokens", "WorkerStream", "World",
+           "exchange", "free_port", "request_bytes"]

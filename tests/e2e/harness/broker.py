@@ -71,7 +71,7 @@ class Broker:
         self.tls = tls
         self.data = self.folder / "data"
         self.log_file = self.folder / "output.log"
-        self.port = None
+        self.port = self.producer_stream_port = self.worker_stream_port = None
         self.process = None
         self.settings = {
             "LISTEN_HOST": "127.0.0.1",
@@ -94,11 +94,11 @@ class Broker:
     def start(self, deadline_seconds=30, wrapper=()):
         """Returns once the broker says that it is ready. A port that was snatched meanwhile is replaced."""
         for attempt in range(3):
-            self.port = net.free_port()
+            self.port, self.producer_stream_port, self.worker_stream_port = net.free_ports(3)
             # Nothing of the tester's own environment may configure the broker.
             environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
             environment |= {key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")}
-            environment |= self.settings | {"PORT": str(self.port)}
+            environment |= self._stream_addresses() | self.settings | {"PORT": str(self.port)}
             with open(self.log_file, "ab") as output:
                 self.process = subprocess.Popen([*wrapper, find_binary(), "serve"], env=environment, cwd=self.folder,
                                                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
@@ -112,6 +112,11 @@ class Broker:
             assert ready.status == 200, f"it listens but is not ready: {ready}"
             return self
         raise AssertionError("unreachable")
+
+    def _stream_addresses(self):
+        """Both listeners, but not one whose users nobody could check: the broker refuses that."""
+        ports = {"PRODUCER": self.producer_stream_port, "WORKER": self.worker_stream_port}
+        return {f"{side}_STREAM_ADDR": f"127.0.0.1:{port}" for side, port in ports.items() if self.settings.get(f"{side}_AUTH_PROVIDER")}
 
     @property
     def running(self):

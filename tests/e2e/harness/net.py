@@ -7,9 +7,19 @@ import time
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return free_ports(1)[0]
+
+
+def free_ports(count):
+    """Different ones: all are held until the last is found."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
 
 
 def wait_for_port(port, deadline_seconds, process):
@@ -137,6 +147,15 @@ class Raw:
             rest += self._rest
         self._rest = rest[length:]
         return Response(status, headers, rest[:length])
+
+    def hung_up(self):
+        """True once the broker has hung up, whatever it said before; a timeout means it has not."""
+        try:
+            while self._more():
+                pass
+        except (TimeoutError, socket.timeout):
+            return False
+        return True
 
     def closed(self):
         """True once the broker has hung up and nothing more was said; a timeout means it has not."""

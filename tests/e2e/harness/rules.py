@@ -58,14 +58,7 @@ def check_types(span):
             assert isinstance(value, (str, int, bool)), (key, value)
 
 
-def check_life(store, task_id, ctx, trace, webhook_parents=True):
-    """`trace`: all spans with the origin's trace id. `ctx`: the producer's context, or None where it sent none."""
-    spans = trace.task_spans(task_id)
-    assert spans, f"no spans of task {task_id} in\n{trace}"
-    ids = [s.span_id for s in trace.spans]
-    assert len(ids) == len(set(ids)), f"a span id was given twice in\n{trace}"
-
-    create = trace.one("codeq.task.create", codeq_task_id=task_id)
+def check_create_request(trace, create, ctx):
     request = trace.by_id(create.parent)
     assert request.kind == SERVER and request.scope == "codeq/http", request
     assert re.fullmatch(r"POST /v1/codeq/tasks(/batch)?", request.name), request.name
@@ -75,6 +68,27 @@ def check_life(store, task_id, ctx, trace, webhook_parents=True):
         assert request.flags & 0x300 in (0, 0x300), "a remote parent must be marked as remote, or nothing be said"
     else:
         assert request.parent == "", f"a request without context starts a trace\n{trace}"
+
+
+def check_life(store, task_id, ctx, trace, webhook_parents=True, streams=frozenset(), stream_contexts=frozenset()):
+    """`trace`: all spans with the origin's trace id. `ctx`: the producer's context, or None where it sent none.
+
+    `streams`: which of "create", "claim" and "settle" came over streams, which have no request spans; a claim there links to
+    the context in its stream's metadata, one of `stream_contexts`.
+    """
+    spans = trace.task_spans(task_id)
+    assert spans, f"no spans of task {task_id} in\n{trace}"
+    ids = [s.span_id for s in trace.spans]
+    assert len(ids) == len(set(ids)), f"a span id was given twice in\n{trace}"
+
+    create = trace.one("codeq.task.create", codeq_task_id=task_id)
+    if "create" in streams:
+        assert create.parent == (ctx.span_id if ctx is not None else ""), f"the stream's create continues the producer's span\n{trace}"
+        if ctx is not None:
+            assert trace.trace_id == ctx.trace_id
+            assert create.flags & 0x300 in (0, 0x300), "a remote parent must be marked as remote, or nothing be said"
+    else:
+        check_create_request(trace, create, ctx)
 
     expected_state = ctx.tracestate if ctx is not None else ""
     claims = {}
@@ -109,8 +123,11 @@ def check_life(store, task_id, ctx, trace, webhook_parents=True):
         wanted = {previous.link} if previous is not None else set()
         assert wanted <= set(claim.links), f"no link to the previous claim: {claim}"
         requests = [link for link in claim.links if link not in wanted]
-        assert len(requests) == 1, f"a claim links to its worker's request: {claim}"
-        assert re.fullmatch(r"POST /v1/codeq/tasks/claim(/batch)?", server_span(store, requests[0]).name)
+        if "claim" in streams:
+            assert set(requests) <= stream_contexts and len(requests) <= 1, f"a claim links to its stream's context: {claim}"
+        else:
+            assert len(requests) == 1, f"a claim links to its worker's request: {claim}"
+            assert re.fullmatch(r"POST /v1/codeq/tasks/claim(/batch)?", server_span(store, requests[0]).name)
         previous = claim
 
     for s in spans:
@@ -123,8 +140,11 @@ def check_life(store, task_id, ctx, trace, webhook_parents=True):
             claim = claims[s.parent]
             assert s.attributes.get("codeq.attempt", claim.attributes["codeq.attempt"]) == claim.attributes["codeq.attempt"], s
             if s.name in OWNER_CALLS:
-                assert len(s.links) == 1, f"{s.name} links to its request: {s}"
-                assert OWNER_CALLS[s.name] in server_span(store, s.links[0]).name, s
+                if "settle" in streams:
+                    assert set(s.links) <= stream_contexts, s
+                else:
+                    assert len(s.links) == 1, f"{s.name} links to its request: {s}"
+                    assert OWNER_CALLS[s.name] in server_span(store, s.links[0]).name, s
                 assert s.attributes.get("codeq.worker_id") == claim.attributes["codeq.worker_id"], s
             if s.name == "codeq.task.lease_expired":
                 assert s.attributes.get("error.type") == "lease_expired", s
