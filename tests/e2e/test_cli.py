@@ -197,6 +197,8 @@ def test_home_is_where_profiles_live_without_the_variable(nobody, tmp_path):
     assert (tmp_path / ".codeq" / "config.yaml").exists()
     nowhere = nobody.run("init", "--no-prompt", CODEQ_CONFIG_DIR=None, expect=1)
     assert "HOME" in nowhere.err
+    # Who only calls needs none.
+    assert nobody.run("auth", "show", "--json", CODEQ_CONFIG_DIR=None, CODEQ_BASE_URL="http://x").json["baseUrl"] == "http://x"
 
 
 def test_tokens_are_set_shown_masked_and_cleared(nobody):

@@ -252,7 +252,7 @@ def test_sigterm_lets_handlers_finish_and_claims_nothing_more(workshop):
     first, second = world.producer.create(command), world.producer.create(command)
     workshop.wait_file("begun")
     run.send(signal.SIGTERM)
-    # Its slot is taken, so what shows that the signal was seen is only that the second task stays.
+    run.wait_line("[WARN] stopping", "err")
     workshop.file("go").touch()
     run.end(None)
     assert world.producer.result(first["id"])["result"]["status"] == "COMPLETED"
@@ -261,8 +261,14 @@ def test_sigterm_lets_handlers_finish_and_claims_nothing_more(workshop):
 
 def test_an_idle_worker_stops_at_once_and_takes_nothing_with_it(workshop):
     world, command = workshop.world, workshop.world.command()
+    descriptors = len(os.listdir(f"/proc/{world.broker.process.pid}/fd"))
     run = workshop.start(command, "true", options=["--concurrency", "4", "--wait-seconds", "30"])
-    time.sleep(1)  # Nothing outside tells that a claim is parked.
+    run.wait_line("[OK] Waiting for tasks")
+    # Each claim that waits is a connection of the broker's.
+    deadline = time.monotonic() + 10
+    while len(os.listdir(f"/proc/{world.broker.process.pid}/fd")) < descriptors + 4:
+        assert time.monotonic() < deadline, run
+        time.sleep(0.01)
     run.end(signal.SIGINT, deadline_seconds=10)
     task = world.producer.create(command)
     assert world.worker.claim(command)["id"] == task["id"]
@@ -290,7 +296,7 @@ def test_a_second_signal_ends_it_at_once(workshop):
     task = world.producer.create(command)
     pid = int(workshop.wait_file("pid"))
     run.send(signal.SIGTERM)
-    time.sleep(0.2)  # Two signals at the same instant are one to the kernel.
+    run.wait_line("[WARN] stopping", "err")
     run.end(signal.SIGTERM, deadline_seconds=20)
     wait_gone(pid)
     assert world.worker.claim(command)["id"] == task["id"]
@@ -420,6 +426,7 @@ def test_a_handler_that_vanishes_costs_its_task_nothing_but_time(workshop):
     world, command = workshop.world, workshop.world.command()
     handler = workshop.script("#!/bin/sh\necho '{}'\n")
     run = workshop.start(command, handler)
+    run.wait_line("[OK] Waiting for tasks")
     os.rename(handler, str(handler) + ".away")
     task = world.producer.create(command, maxAttempts=50)
     run.wait_line("cannot run", "err")

@@ -122,8 +122,8 @@ int auth_login(Context& context) {
   context.file.set(name, "token", *token);
   context.file.set(name, "producerToken", *token);
   // A new profile answers to the services that this login used, whatever is named next time.
-  if (name != context.settings.profile_name || !context.settings.profile.base_url)
-    context.file.set(name, "baseUrl", context.settings.base_url);
+  const auto known = context.file.find(name);
+  if (!known || !*known || !(*known)->base_url) context.file.set(name, "baseUrl", context.settings.base_url);
   if (context.arguments.globals.iam_base_url) context.file.set(name, "iamBaseUrl", context.settings.iam_base_url);
   context.file.set_current(name);
   return save(context, name, fmt::format("Logged in. Token stored for '{}'", name));

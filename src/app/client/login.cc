@@ -9,7 +9,7 @@ namespace codeq::app::client {
 namespace {
 
 constexpr const char* kLoginUrl = "{{iamBaseUrl}}/signInWithPassword?key={{apiKey}}";
-constexpr const char* kLoginBody = R"({"email":{{email}},"password":{{password}},"returnSecureToken":true})";
+constexpr const char* kLoginBody = R"({"email":{{email}},"password":{{password}}})";
 constexpr const char* kExchangeUrl = "{{iamBaseUrl}}/token/exchange?key={{apiKey}}";
 constexpr const char* kJson = "application/json";
 constexpr const char* kAudience = "codeq-producer";

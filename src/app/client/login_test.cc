@@ -20,7 +20,7 @@ TEST(Login, WithoutTemplatesTheReferencesRequestsAreMadeWithEscapedValues) {
   EXPECT_EQ(login->http.method, "POST");
   EXPECT_EQ(login->http.url, "https://iam/v1/signInWithPassword?key=k%261");
   EXPECT_EQ(login->token_path, "idToken");
-  EXPECT_EQ(login->http.body, R"({"email":"a@b","password":"p\"w","returnSecureToken":true})");
+  EXPECT_EQ(login->http.body, R"({"email":"a@b","password":"p\"w"})");
   const auto exchange = exchange_request(settings(), {}, "id");
   ASSERT_TRUE(exchange);
   EXPECT_EQ(exchange->http.url, "https://iam/v1/token/exchange?key=k%261");

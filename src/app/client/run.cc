@@ -39,6 +39,11 @@ int no_such_thing(std::string_view what) {
   return kExitUnsupported;
 }
 
+bool writes_profile(ClientCommand command) {
+  return command == ClientCommand::kInit || command == ClientCommand::kAuthLogin ||
+         command == ClientCommand::kAuthSet || command == ClientCommand::kAuthClear;
+}
+
 bool makes_profile(ClientCommand command) {
   return command == ClientCommand::kInit || command == ClientCommand::kAuthLogin || command == ClientCommand::kAuthSet;
 }
@@ -57,14 +62,15 @@ int run_client(const ClientArguments& arguments, const GetEnv& getenv) {
         "`codeq migrate-shards` is not here: there are no shards to move queues between. "
         "`codeq backup` and `codeq restore` move a data folder to another machine");
   auto path = profile_path(getenv);
-  if (!path) return refuse(path.error().message);
-  auto file = ProfileFile::load(*path);
+  // Who has no home, as in a container, can still say everything by variables.
+  if (!path && writes_profile(arguments.command)) return refuse(path.error().message);
+  auto file = path ? ProfileFile::load(*path) : ProfileFile::parse("", "");
   if (!file) return refuse(file.error().message);
   auto settings = resolve(arguments.globals, *file, getenv, !makes_profile(arguments.command));
   if (!settings) return refuse(settings.error().message);
   Context context{.arguments = arguments,
                   .getenv = getenv,
-                  .path = *path,
+                  .path = path.value_or(""),
                   .file = *std::move(file),
                   .settings = *std::move(settings)};
   switch (arguments.command) {

@@ -21,6 +21,7 @@
 #include "app/client/wait.h"
 #include "app/exit_codes.h"
 #include "base/clock.h"
+#include "base/rng.h"
 #include "core/json_scan.h"
 
 namespace codeq::app::client {
@@ -34,18 +35,21 @@ constexpr milliseconds kCallTimeout{30'000};
 
 nanoseconds of_seconds(double seconds) { return nanoseconds(static_cast<std::int64_t>(seconds * 1e9)); }
 
-// 250 ms, doubling, at most ten seconds; or what the broker asked for.
+// 250 ms, doubling, at most ten seconds, less up to a half of it, so that slots do not come back all at once; or what the broker
+// asked for.
 class Backoff {
  public:
   nanoseconds next(const Result<HttpResponse>& answer) {
     const auto wait = next_;
     next_ = std::min(next_ * 2, nanoseconds(std::chrono::seconds(10)));
     if (answer && answer->retry_after) return std::min<nanoseconds>(*answer->retry_after, std::chrono::seconds(30));
-    return wait;
+    const auto half = static_cast<std::uint64_t>(wait.count() / 2);
+    return wait - nanoseconds(static_cast<std::int64_t>(rng_.next() % (half + 1)));
   }
   void reset() { next_ = milliseconds(250); }
 
  private:
+  SystemRng rng_;
   nanoseconds next_ = milliseconds(250);
 };
 
@@ -69,6 +73,9 @@ class Worker {
   int run() {
     const SignalFd signals;  // before any thread
     slots_left_.store(arguments_.concurrency);
+    if (!context_.arguments.globals.json)
+      say_ok(fmt::format("Waiting for tasks: {} ({} at a time)", fmt::join(arguments_.commands, ", "),
+                         arguments_.concurrency));
     std::list<std::jthread> slots;
     for (int i = 0; i < arguments_.concurrency; ++i)
       slots.emplace_back([this] {
@@ -104,6 +111,7 @@ class Worker {
   // No more claims; handlers have their time; then SIGTERM, SIGKILL, and the tasks are given back. A second signal: at once.
   void stop(const SignalFd& signals) {
     claiming_.request_stop();
+    say_warning("stopping; a second signal ends the handlers at once");
     auto woken = wait(signals, clock_.steady_ns() + of_seconds(arguments_.drain_seconds).count());
     if (woken == Woken::kTime) {
       end_handlers(StopReason::kDrained);
@@ -153,6 +161,7 @@ class Worker {
     }
     body += fmt::format(R"(],"leaseSeconds":{},"waitSeconds":{}}})", arguments_.lease_seconds, arguments_.wait_seconds);
     const auto stop = claiming_.get_token();
+    const auto sent = clock_.steady_ns();
     const auto answer =
         Api(settings_, http)
             .send({.method = "POST",
@@ -166,7 +175,11 @@ class Worker {
       welcome_.store(true);
       reach_.found();
       backoff.reset();
-      if (answer->status == 204) return std::nullopt;
+      if (answer->status == 204) {
+        // One that did not wait, by our own wish or because the broker stops, is not repeated at full speed.
+        if (clock_.steady_ns() - sent < 200 * kNanosPerMilli) sleep_for(milliseconds(500), stop);
+        return std::nullopt;
+      }
       auto task = claimed_task(answer->body);
       if (task) return *std::move(task);
       reach_.lost(task.error().message);

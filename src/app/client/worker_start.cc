@@ -86,7 +86,8 @@ struct Loop {
                     .token = settings.worker_or_producer(),
                     .timeout = std::chrono::seconds(30 + std::min<std::int64_t>(arguments.wait_seconds, 30))},
                    stop);
-      if (stop.stop_requested()) return;
+      // A task that came with the signal is settled like any other.
+      if (stop.stop_requested() && (!answer || answer->status != 200)) return;
       if (!answer || (answer->status != 200 && answer->status != 204)) {
         warn(answer ? refusal(*answer) : answer.error().message);
         sleep_for(std::chrono::seconds(1), stop);
