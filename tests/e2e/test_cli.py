@@ -445,7 +445,7 @@ def test_queues_are_listed_inspected_paused_and_resumed(admin, shared):
     assert shared.worker.claim(command) is not None
     # Without the right no more than the broker's refusal.
     refused = admin.run("queue", "list", expect=1, CODEQ_PRODUCER_TOKEN=shared.tokens.acme_producer)
-    assert refused.err.startswith("[ERROR] error (403): ")
+    assert refused.err.startswith("[ERROR] error (401): ") and "Admin only" in refused.err
 
 
 def test_dead_letters_are_listed_redriven_and_purged(admin, shared):

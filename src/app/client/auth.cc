@@ -78,7 +78,7 @@ int init(Context& context) {
   }
   for (const auto& field : kFiles)
     if (const auto& flag = globals.*(field.flag)) context.file.set(name, field.key, *flag);
-  if (globals.admin) context.file.set(name, "admin", *globals.admin);
+  if (globals.admin) context.file.set_flag(name, "admin", *globals.admin);
   context.file.set_current(name);
   return save(context, name, fmt::format("Initialized profile '{}' at {}", name, context.path.string()));
 }
@@ -143,7 +143,7 @@ int auth_set(Context& context) {
   };
   set("producerToken", globals.producer_token);
   set("workerToken", globals.worker_token);
-  if (globals.admin) context.file.set(name, "admin", *globals.admin);
+  if (globals.admin) context.file.set_flag(name, "admin", *globals.admin);
   if (context.file.current().empty()) context.file.set_current(name);
   return save(context, name, fmt::format("Credentials updated for '{}'", name));
 }

@@ -220,7 +220,7 @@ void ProfileFile::set(std::string_view profile, std::string_view key, std::strin
   ensure(profile_tree(profile), key) = Tree{.kind = Tree::Kind::kScalar, .quoted = true, .text = std::string(value)};
 }
 
-void ProfileFile::set(std::string_view profile, std::string_view key, bool value) {
+void ProfileFile::set_flag(std::string_view profile, std::string_view key, bool value) {
   ensure(profile_tree(profile), key) = Tree{.kind = Tree::Kind::kScalar, .text = value ? "true" : "false"};
 }
 

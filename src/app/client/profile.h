@@ -53,7 +53,7 @@ class ProfileFile {
 
   void set_current(std::string_view name);
   void set(std::string_view profile, std::string_view key, std::string_view value);
-  void set(std::string_view profile, std::string_view key, bool value);
+  void set_flag(std::string_view profile, std::string_view key, bool value);
   void erase(std::string_view profile, std::string_view key);
 
   [[nodiscard]] std::string to_yaml() const;

@@ -57,7 +57,7 @@ TEST(ProfileFile, WhatWeDoNotKnowIsKeptWhenTheFileIsWritten) {
       ProfileFile::parse("profiles: {a: {baseUrl: 'http://x', theirs: {deep: [1, two, 'true']}}}\nother: yes\n", "f");
   ASSERT_TRUE(file);
   file->set("a", "token", "true");
-  file->set("b", "admin", false);
+  file->set_flag("b", "admin", false);
   file->set_current("b");
   const auto text = file->to_yaml();
   const auto again = ProfileFile::parse(text, "f");
