@@ -1,10 +1,13 @@
 #include "app/cli.h"
 
+#include <algorithm>
 #include <array>
 #include <sstream>
 
 #include <CLI/CLI.hpp>
 
+#include "app/client/completion.h"
+#include "app/client/options.h"
 #include "app/config/suggest.h"
 #include "app/exit_codes.h"
 
@@ -12,8 +15,9 @@ namespace codeq::app {
 namespace {
 
 constexpr const char* kStatuses =
-    "Exit status: 0 ok, 1 wrong settings or another failure, 2 wrong command line, 70 internal error, 74 log I/O error,\n"
-    "75 disk full, 76 data folder damaged or not ours, 77 address cannot be listened on, 78 data folder in use.";
+    "Exit status: 0 ok, 1 wrong settings or another failure (also a refusal of the broker's), 2 wrong command line,\n"
+    "69 a command of the reference that is not here, 70 internal error, 74 log I/O error, 75 disk full,\n"
+    "76 data folder damaged or not ours, 77 address cannot be listened on, 78 data folder in use.";
 
 void choose(CLI::App* command, Cli& cli, Command chosen) {
   command->callback([&cli, chosen] { cli.command = chosen; });
@@ -163,7 +167,8 @@ void add_receiver(CLI::App& app, Cli& cli) {
 }
 
 CLI::Option* add_data_option(CLI::App* command, Cli& cli) {
-  return command->add_option("--data", cli.data.data, "Data folder (the `path` of persistenceConfig)")->type_name("DIR");
+  return command->add_option("--data", cli.data.data, "Data folder (the `path` of persistenceConfig)")
+      ->type_name("DIR");
 }
 
 void add_backup(CLI::App& app, Cli& cli) {
@@ -180,7 +185,8 @@ void add_restore(CLI::App& app, Cli& cli) {
   CLI::App* restore = app.add_subcommand("restore", "Make a data folder from a backup");
   restore->add_option("--from", cli.data.from, "Folder that `codeq backup` made")->required()->type_name("DIR");
   CLI::Option* data = add_data_option(restore, cli);
-  CLI::Option* verify = restore->add_flag("--verify", cli.data.verify_only, "Only check every file against its checksum");
+  CLI::Option* verify =
+      restore->add_flag("--verify", cli.data.verify_only, "Only check every file against its checksum");
   data->excludes(verify);
   restore->footer("The data folder must be empty or not there. Nothing of the backup is changed.");
   restore->callback([&cli] {
@@ -192,7 +198,8 @@ void add_restore(CLI::App& app, Cli& cli) {
 void add_store(CLI::App& app, Cli& cli) {
   CLI::App* store = app.add_subcommand("store", "Look into the data folder of a stopped broker; changes nothing");
   store->require_subcommand(1);
-  CLI::App* check = store->add_subcommand("check", "Read everything against its checksums and rules; status 76 if it is damaged");
+  CLI::App* check =
+      store->add_subcommand("check", "Read everything against its checksums and rules; status 76 if it is damaged");
   add_data_option(check, cli)->required();
   choose(check, cli, Command::kStoreCheck);
   CLI::App* stats = store->add_subcommand("stats", "How much there is of what");
@@ -201,15 +208,60 @@ void add_store(CLI::App& app, Cli& cli) {
   choose(stats, cli, Command::kStoreStats);
 }
 
+void add_completion(CLI::App& app, std::string& shell) {
+  CLI::App* completion = app.add_subcommand("completion", "Print a completion script for a shell");
+  completion->add_option("SHELL", shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->footer(
+      "bash: source <(codeq completion bash)    zsh: source <(codeq completion zsh)    fish: codeq completion fish | source");
+}
+
+// The words of a type name such as "TEXT:{sync,none}".
+std::vector<std::string> choices_of(const std::string& type) {
+  std::vector<std::string> out;
+  const auto open = type.find('{');
+  const auto close = type.rfind('}');
+  if (open == std::string::npos || close == std::string::npos || close < open) return out;
+  std::istringstream words(type.substr(open + 1, close - open - 1));
+  for (std::string word; std::getline(words, word, ',');) out.push_back(word);
+  return out;
+}
+
+CommandTree tree_of(const CLI::App& app) {
+  CommandTree tree{.name = app.get_name(),
+                   .help = app.get_description(),
+                   .inherits = app.get_fallthrough(),
+                   .options = {},
+                   .commands = {}};
+  for (const auto* option : app.get_options()) {
+    CommandTree::Option out{.names = {},
+                            .help = option->get_description(),
+                            .takes_value = option->get_items_expected_max() > 0,
+                            .choices = choices_of(option->get_type_name())};
+    for (const auto& name : option->get_lnames()) out.names.push_back("--" + name);
+    for (const auto& name : option->get_snames()) out.names.push_back("-" + name);
+    if (!out.names.empty()) tree.options.push_back(std::move(out));
+  }
+  for (const auto* command : app.get_subcommands([](const CLI::App* one) { return !one->get_group().empty(); }))
+    tree.commands.push_back(tree_of(*command));
+  return tree;
+}
+
 // What to say of a first word that is no command; nothing where it is one, or an option.
 std::string unknown_command(const CLI::App& app, int argc, const char* const* argv) {
-  constexpr std::array<std::string_view, 9> kCommands{"serve",   "dev",   "demo",   "bench",  "backup",
-                                                      "restore", "store", "config", "version"};
+  constexpr std::array<std::string_view, 16> kCommands{"serve", "dev",    "demo",       "bench",  "backup", "restore",
+                                                       "store", "config", "init",       "auth",   "task",   "worker",
+                                                       "queue", "dlq",    "completion", "version"};
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc < 2 || argv[1][0] == '-' || !app.get_subcommands(is_named).empty()) return "";
   const auto near = nearest(argv[1], kCommands);
   return "unknown command `" + std::string(argv[1]) + "`" +
          (near ? "; did you mean `codeq " + std::string(*near) + "`?\n" : "; see `codeq --help`\n");
+}
+
+std::unexpected<CliExit> usage(const std::string& text) {
+  return std::unexpected(CliExit{.status = kExitUsage, .out = "", .err = text + "\n"});
 }
 
 }  // namespace
@@ -229,13 +281,28 @@ std::expected<Cli, CliExit> parse_cli(int argc, const char* const* argv) {
   add_store(app, cli);
   add_config(app, cli);
   add_receiver(app, cli);
+  add_client_commands(app, cli.client, [&cli] { cli.command = Command::kClient; });
+  std::string shell;
+  add_completion(app, shell);
   choose(app.add_subcommand("version", "Print the version"), cli, Command::kVersion);
   // After the subcommands, which would inherit both.
   app.set_help_all_flag("--help-all", "Print the help of all commands");
   app.footer(kStatuses);
   if (argc <= 1) return std::unexpected(CliExit{.status = kExitUsage, .out = "", .err = app.help()});
+  // What follows `--` is the handler's and nothing that we read.
+  const auto* const* const end = argv + argc;
+  const auto* const* const dashes = std::find(argv + 1, end, std::string_view("--"));
+  if (dashes != end) cli.client.worker_run.handler.assign(dashes + 1, end);
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(dashes - argv), argv);
+    const bool runs = cli.command == Command::kClient && cli.client.command == ClientCommand::kWorkerRun;
+    if (runs && cli.client.worker_run.handler.empty())
+      return usage("`worker run` needs a handler: ... -- ./handler ARGS");
+    if (!runs && dashes != end) return usage("nothing can follow `--` here");
+    if (!shell.empty()) {
+      cli.command = Command::kCompletion;
+      cli.completion = completion_script(tree_of(app), shell).value_or("");
+    }
     return cli;
   } catch (const CLI::ParseError& e) {
     if (version) {

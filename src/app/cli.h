@@ -9,6 +9,7 @@
 #include <string>
 
 #include "app/bench/http_bench.h"
+#include "app/client/arguments.h"
 
 namespace codeq::app {
 
@@ -27,6 +28,8 @@ enum class Command : std::uint8_t {
   kRestore,
   kStoreCheck,
   kStoreStats,
+  kClient,      // `client` says which
+  kCompletion,
 };
 
 struct DevOptions {
@@ -74,6 +77,8 @@ struct Cli {
   BenchArguments bench;
   ReceiverOptions receiver;
   DataOptions data;
+  ClientArguments client;
+  std::string completion;                  // the script
 };
 
 struct CliExit {

@@ -47,6 +47,51 @@ TEST(Cli, OptionsReachTheirFields) {
   EXPECT_TRUE(bench->bench.options.json);
 }
 
+TEST(Cli, ClientCommandsAreRecognisedWithTheirOptionsBeforeOrBehindThem) {
+  const auto create =
+      parse({"--profile", "p", "task", "create", "--event", "X", "--payload", "1", "--base-url", "http://h", "--json"});
+  ASSERT_TRUE(create) << create.error().err;
+  EXPECT_EQ(create->command, Command::kClient);
+  EXPECT_EQ(create->client.command, ClientCommand::kTaskCreate);
+  EXPECT_EQ(create->client.globals.profile, "p");
+  EXPECT_EQ(create->client.globals.base_url, "http://h");
+  EXPECT_EQ(create->client.globals.producer_token, std::nullopt);
+  EXPECT_EQ(create->client.globals.admin, std::nullopt);
+  EXPECT_TRUE(create->client.globals.json);
+  EXPECT_EQ(create->client.create.event, "X");
+  const auto start = parse({"worker", "start", "--events", "A,B", "--admin=false"});
+  ASSERT_TRUE(start) << start.error().err;
+  EXPECT_EQ(start->client.worker_start.events, (std::vector<std::string>{"A", "B"}));
+  EXPECT_EQ(start->client.globals.admin, false);
+  EXPECT_EQ(parse({"task", "get", "a", "--base-url", "x", "--base-url", "y"})->client.globals.base_url, "y")
+      << "the last counts";
+  EXPECT_EQ(parse({"auth", "login", "--scope", "a", "--scope", "b"})->client.login.scopes.size(), 2U);
+  EXPECT_FALSE(parse({"auth", "login", "--save=false"})->client.login.save);
+  EXPECT_EQ(parse({"install", "--target", "docker"})->client.command, ClientCommand::kInstall);
+  EXPECT_FALSE(parse({"serve", "--base-url", "x"})) << "not a client's";
+}
+
+TEST(Cli, WhatFollowsTheDashesIsTheHandlers) {
+  const auto run =
+      parse({"worker", "run", "--command", "A", "--command", "B", "--", "./h", "--json", "serve", "--", "-x"});
+  ASSERT_TRUE(run) << run.error().err;
+  EXPECT_EQ(run->client.worker_run.commands, (std::vector<std::string>{"A", "B"}));
+  EXPECT_EQ(run->client.worker_run.handler, (std::vector<std::string>{"./h", "--json", "serve", "--", "-x"}));
+  EXPECT_FALSE(run->client.globals.json);
+  EXPECT_FALSE(parse({"worker", "run", "--command", "A"}));
+  EXPECT_FALSE(parse({"worker", "run", "--command", "A", "--"}));
+  EXPECT_FALSE(parse({"task", "get", "--", "x"}));
+}
+
+TEST(Cli, CompletionComesFromTheCommandsThatAreThere) {
+  const auto bash = parse({"completion", "bash"});
+  ASSERT_TRUE(bash);
+  EXPECT_EQ(bash->command, Command::kCompletion);
+  for (const auto* word : {"codeq/worker/run", "codeq/store/check", "--on-error", "'nack fail abandon'", "completion"})
+    EXPECT_NE(bash->completion.find(word), std::string::npos) << word;
+  EXPECT_EQ(bash->completion.find("otlp-receiver"), std::string::npos) << "hidden";
+}
+
 TEST(Cli, HelpIsPrintedWithStatusZeroForEveryCommand) {
   for (const auto& words : std::vector<std::vector<const char*>>{{"--help"},
                                                                  {"serve", "--help"},

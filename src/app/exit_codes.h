@@ -9,6 +9,7 @@ namespace codeq::app {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitConfig = 1;  // the settings are wrong, or something failed that has no number of its own
 inline constexpr int kExitUsage = 2;  // the command line is wrong
+inline constexpr int kExitUnsupported = 69;  // a command of the reference that has no meaning here; it says what to do instead
 inline constexpr int kExitInternal = 70;  // a broken invariant of ours; a bug
 inline constexpr int kExitIo = 74;  // reading or writing the log or the store failed (EIO)
 inline constexpr int kExitDiskFull = 75;  // no room for the log or the store (ENOSPC); start again once there is

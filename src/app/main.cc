@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "app/cli.h"
+#include "app/client/run.h"
 #include "app/commands.h"
 #include "app/config_command.h"
 #include "app/exit_codes.h"
@@ -40,6 +41,9 @@ int main(int argc, char** argv) {
       std::fputs(result.err.c_str(), stderr);
       return result.status;
     }
+    case Command::kClient:
+      return run_client(cli->client, [](const char* name) -> const char* { return std::getenv(name); });
+    case Command::kCompletion: std::fputs(cli->completion.c_str(), stdout); return kExitOk;
     case Command::kVersion: std::printf("codeq %s\n", kVersion); return kExitOk;
   }
   return kExitUsage;
