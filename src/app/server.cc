@@ -124,7 +124,7 @@ std::size_t connections_allowed() {
   limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1U << 20);
   setrlimit(RLIMIT_NOFILE, &limit);
   getrlimit(RLIMIT_NOFILE, &limit);
-  constexpr rlim_t kReserved = 512;  // webhooks 256, the rest ours
+  constexpr rlim_t kReserved = 1'024;  // the store 512, webhooks 256, the rest log and ours
   return limit.rlim_cur > 2 * kReserved ? limit.rlim_cur - kReserved : std::max<rlim_t>(limit.rlim_cur / 4, 8);
 }
 
@@ -356,7 +356,7 @@ std::expected<void, StartFailure> Server::Parts::open_streams(bool any_port) {
   if (options.listeners.empty()) return {};
   const auto size = [](std::int64_t value) { return static_cast<std::size_t>(value); };
   options.io_threads = static_cast<unsigned>(config.stream_io_threads);
-  options.connections_max = std::min(size(config.stream_connections_max), connections_allowed());
+  options.connections_max = std::min(size(config.stream_connections_max), connections_allowed() / 4);  // the rest is for HTTP
   options.streams_max = static_cast<std::uint32_t>(config.streams_per_connection_max);
   options.header_bytes_max = size(config.stream_header_bytes_max);
   options.in_flight_bytes_max = size(config.stream_in_flight_bytes_max);
@@ -401,7 +401,9 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
   options.header_bytes_max = static_cast<std::size_t>(config.http_header_bytes_max);
   options.body_bytes_max = static_cast<std::size_t>(config.http_body_bytes_max);
   options.json_depth_max = static_cast<std::size_t>(config.http_json_depth_max);
-  options.connections_max = std::min(static_cast<std::size_t>(config.http_connections_max), connections_allowed());
+  const auto allowed = connections_allowed();
+  options.connections_max =
+      std::min(static_cast<std::size_t>(config.http_connections_max), streams ? allowed - allowed / 4 : allowed);
   if (options.connections_max < static_cast<std::size_t>(config.http_connections_max))
     spdlog::warn("httpConnectionsMax is {} here: the limit of open files (ulimit -n) leaves no room for more",
                  options.connections_max);

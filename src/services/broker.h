@@ -135,6 +135,17 @@ struct Subscribe {
 };
 using SubscriptionCount = std::pair<std::string, std::uint64_t>;  // by event type
 
+// A lease as it was handed out, for giving it back.
+struct LeaseRef {
+  std::uint64_t sequence = 0, token = 0;
+};
+inline std::vector<LeaseRef> leases_of(const std::vector<TaskSnapshot>& tasks) {
+  std::vector<LeaseRef> leases;
+  leases.reserve(tasks.size());
+  for (const auto& task : tasks) leases.push_back({task.info->id.sequence, task.lease_token});
+  return leases;
+}
+
 // Names a parked call, so that its caller can go away.
 using CallId = std::uint64_t;
 
@@ -149,7 +160,8 @@ class Broker {
   // The caller of a parked claim or result wait has gone; nobody will read the answer.
   virtual void abandon_call(CallId) = 0;
   // A claim was committed but its answer could not be written: give the tasks back without costing an attempt.
-  virtual void undelivered(const std::vector<TaskSnapshot>&) = 0;
+  virtual void undelivered(std::vector<LeaseRef>) = 0;
+  void undelivered(const std::vector<TaskSnapshot>& tasks) { undelivered(leases_of(tasks)); }
 
   // kNotFound, kNotOwner, kNotInProgress, kLeaseLost
   virtual void heartbeat(Caller, OwnerCall, std::int64_t extend_seconds, Done<void>) = 0;

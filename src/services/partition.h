@@ -132,7 +132,8 @@ class Partition final : public Broker {
   void create(Caller, std::vector<CreateTask>, Done<std::vector<Result<TaskSnapshot>>>) override;
   CallId claim(Caller, ClaimTasks, Done<std::vector<TaskSnapshot>>) override;
   void abandon_call(CallId) override;
-  void undelivered(const std::vector<TaskSnapshot>&) override;
+  using Broker::undelivered;
+  void undelivered(std::vector<LeaseRef>) override;
   void heartbeat(Caller, OwnerCall, std::int64_t extend_seconds, Done<void>) override;
   void abandon(Caller, OwnerCall, Done<void>) override;
   void nack(Caller, OwnerCall, std::int64_t delay_seconds, std::string reason, Done<NackOutcome>) override;
@@ -314,6 +315,7 @@ class Partition final : public Broker {
   std::unordered_map<std::uint64_t, std::size_t> pins_;     // tasks that waiting calls need, and how many of these
   std::unordered_map<std::string, std::size_t> key_pins_;  // the same for idempotency keys
   std::unordered_set<std::uint64_t> retired_new_, retired_cut_;  // gone, but the store has not heard of it
+  std::unordered_map<CallId, bool> claims_reading_;         // claims that wait for rows; true: nobody waits for them any more
   std::vector<std::uint64_t> visitors_;    // read for one call; leave at the end of the round
   std::deque<std::uint64_t> read_ahead_;   // in memory because they are next in line, oldest reading first
   bool promoting_ = false, expiring_ = false;  // delayed tasks that are due, leases that are over, are being read

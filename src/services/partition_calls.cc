@@ -312,8 +312,12 @@ void Partition::try_claim(CallId id, Caller caller, ClaimTasks ask, std::int64_t
   if (tasks.empty() && cold != nullptr) {
     if (too_many_fetches(Kind::kClaim))
       return answer([reply = std::move(reply)]() mutable { reply(fail(Code::kOverloaded, "overloaded, try again")); });
+    claims_reading_.emplace(id, false);
     return with_tasks({cold->front()}, [this, id, caller = std::move(caller), ask = std::move(ask), deadline_ns,
                                         reply = std::move(reply)]() mutable {
+      const auto reading = claims_reading_.extract(id);
+      if (!reading.empty() && reading.mapped())
+        return answer([reply = std::move(reply)]() mutable { reply(std::vector<TaskSnapshot>{}); });
       try_claim(id, std::move(caller), std::move(ask), deadline_ns, std::move(reply));
     });
   }
@@ -335,13 +339,13 @@ void Partition::abandon_call(CallId id) {
           answer([done = std::move(claim->done)]() mutable { done(std::vector<TaskSnapshot>{}); });
         else if (auto result = parked_.take_result(id))
           answer([done = std::move(result->done)]() mutable { done(fail(Code::kResultNotFound, "result not found")); });
+        else if (const auto reading = claims_reading_.find(id); reading != claims_reading_.end())
+          reading->second = true;
       },
       refusal);
 }
 
-void Partition::undelivered(const std::vector<TaskSnapshot>& tasks) {
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> leases;
-  for (const auto& task : tasks) leases.emplace_back(task.info->id.sequence, task.lease_token);
+void Partition::undelivered(std::vector<LeaseRef> leases) {
   std::reverse(leases.begin(),
                leases.end());  // each goes to the front of its queue: the last one first keeps their order
   Error refusal{};

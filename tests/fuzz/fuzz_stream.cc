@@ -179,7 +179,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   drive(*call, mailbox, broker, messages);
   std::size_t handed = 0;
-  for (const auto& one : call->handed) handed += one.tasks.size();
+  for (const auto& one : call->handed) handed += one.leases.size();
   CHECK(handed <= 3);
   mailbox->close();
   return 0;

@@ -131,7 +131,7 @@ struct Config {
   std::string producer_stream_addr;
   std::int64_t stream_io_threads = 1;
   std::int64_t stream_connections_max = 10'000;
-  std::int64_t streams_per_connection_max = 100;
+  std::int64_t streams_per_connection_max = 1'000;
   std::int64_t stream_in_flight_max = 4'096;
   std::int64_t stream_credits_max = 16'384;
   std::int64_t stream_ready_count_max = 1'024;

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,7 @@ struct CallLimits {
   std::size_t output_bytes_pause = 256U << 10U;  // of unsent replies, beyond which nothing more is read or claimed
   std::size_t credits_max = 16'384;  // of Ready, all together
   std::size_t ready_count_max = 1'024;  // tasks of one Ready
+  std::size_t claims_max = 8;                    // at the Broker at one time, of one stream
   std::size_t pools_max = 64;  // different (commands, lease) of one stream
   std::size_t json_depth_max = 64;
   std::int64_t hello_timeout_ns = 10 * kNanosPerSecond;
@@ -50,6 +52,7 @@ struct CallDeps {  // borrowed; outlive every call
   observe::Metrics* metrics = nullptr;
   services::RateLimiter* rates = nullptr;
   CallLimits limits;
+  std::function<bool()> crowded = {};  // the memory of all streams is spent; empty: never
 };
 
 // gRPC status of an RPC, number and text.
@@ -78,7 +81,7 @@ using Letters = Mailbox<Letter>;
 // Tasks that leave with the output up to `end`: given back if the client never gets that far.
 struct Handed {
   std::uint64_t end = 0;  // position in all bytes that the call ever wrote
-  std::vector<services::TaskSnapshot> tasks;
+  std::vector<services::LeaseRef> leases;
 };
 
 class Call : public std::enable_shared_from_this<Call> {
@@ -92,6 +95,7 @@ class Call : public std::enable_shared_from_this<Call> {
   virtual void message(std::string_view bytes, std::int64_t received_ns) = 0;
   virtual void half_closed() = 0;  // the client sends no more
   virtual void burst_over() {}  // what came together has been given
+  virtual void ask_rest() {}    // the same for a call that ends: what has come is still asked
   virtual void answered(std::uint64_t job, Answer& answer) = 0;
   virtual void tick(std::int64_t now_ns) = 0;
   virtual void drain() = 0;  // the broker stops: come to an end
@@ -125,11 +129,7 @@ class Call : public std::enable_shared_from_this<Call> {
     write(output);
     written += output.size() - before;
   }
-  // The tasks of what was just written; only what names them is kept.
-  void hand_out(std::vector<services::TaskSnapshot> tasks) {
-    for (auto& task : tasks) task.payload.reset();
-    handed.push_back({written, std::move(tasks)});
-  }
+  void hand_out(std::vector<services::LeaseRef> leases) { handed.push_back({written, std::move(leases)}); }
   template <class T>
   services::Done<T> to_me(std::uint64_t job) {
     return [mailbox = mailbox_, me = shared_from_this(), job](Result<T> result) mutable {

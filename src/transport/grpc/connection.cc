@@ -125,15 +125,14 @@ void Connection::start() {
 
 // ---------------------------------------------------------------- in
 
-// Who does not take our answers is not listened to: what they would add to has no room.
 void Connection::wait_to_read() {
-  if (reading_ || closed_ || write_waiting_) return;
+  if (reading_ || closed_) return;
   reading_ = true;
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code& ec) {
     self->reading_ = false;
     if (self->closed_) return;
     if (ec) return self->close();
-    if (!self->write_waiting_) self->read();
+    self->read();
   });
 }
 
@@ -342,11 +341,15 @@ void Connection::go_on(Slot& slot) {
   if (slot.call == nullptr) return;
   auto& call = *slot.call;
   std::string_view message;
+  bool whole = false;
   while (!call.ending && !call.paused()) {
     const auto state = slot.reader.next(call.message_bytes_max(), message);
     if (state == FrameReader::State::kNeedsMore) break;
     switch (state) {
-      case FrameReader::State::kMessage: call.message(message, received_ns_); break;
+      case FrameReader::State::kMessage:
+        whole = true;
+        call.message(message, received_ns_);
+        break;
       case FrameReader::State::kTooLarge:
         call.finish(number_of(GrpcStatus::kResourceExhausted), "a message is larger than this server takes");
         break;
@@ -357,15 +360,16 @@ void Connection::go_on(Slot& slot) {
   if (call.ending) slot.reader.release();
   slot.reader.compact();
   const bool stuck = !call.ending && call.paused();
-  if (!stuck && slot.owed > 0) nghttp2_session_consume_stream(session_, slot.id, std::exchange(slot.owed, 0));
+  // Where memory is spent, a message that is half here waits for the rest of its window; `tick` looks again.
+  const bool held_back = !slot.reader.empty() && loop_.crowded();
+  if (!stuck && !held_back && slot.owed > 0)
+    nghttp2_session_consume_stream(session_, slot.id, std::exchange(slot.owed, 0));
   if (slot.reader.empty() || stuck) {
     slot.partial_since_ns = 0;
-  } else if (slot.partial_since_ns == 0 || slot.reader.pending() >= slot.partial_then + kProgressBytes) {
+  } else if (whole || slot.partial_since_ns == 0 || slot.reader.pending() >= slot.partial_then + kProgressBytes) {
     slot.partial_since_ns = received_ns_;
     slot.partial_then = slot.reader.pending();
   }
-  if (slot.reader.pending() > kProgressBytes && loop_.crowded())
-    call.finish(number_of(GrpcStatus::kResourceExhausted), "overloaded, try again");
 }
 
 // What a burst has touched: calls ask the Broker, the output wakes.
@@ -376,7 +380,7 @@ void Connection::work() {
     if (slot.call == nullptr) continue;
     auto& call = *slot.call;
     go_on(slot);  // it may have been paused
-    if (!call.ending) call.burst_over();
+    call.ending ? call.ask_rest() : call.burst_over();
     if (slot.input_over && !slot.told_input_over && !call.ending && !call.paused()) {
       slot.told_input_over = true;
       if (!slot.reader.empty())
@@ -438,10 +442,25 @@ ssize_t Connection::on_read_output(nghttp2_session* session, std::int32_t id, st
   return NGHTTP2_ERR_DEFERRED;
 }
 
+// A client can make us end streams by what it sends on them, again and again.
+void Connection::count_own_reset() {
+  const auto& options = loop_.options;
+  const auto burst = static_cast<double>(options.reset_burst);
+  const auto now = loop_.deps.clock.steady_ns();
+  const auto back = static_cast<double>(now - resets_then_ns_) / kNanosPerSecond * static_cast<double>(options.reset_per_second);
+  resets_left_ = resets_then_ns_ == 0 ? burst : std::min(burst, resets_left_ + back);
+  resets_then_ns_ = now;
+  resets_left_ -= 1;
+  if (resets_left_ < 0) end_with(NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 int Connection::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
-  // A client that sends beyond its window does not speak HTTP/2: nothing that it sends is worth reading.
-  if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR)
-    static_cast<Connection*>(user)->end_with(NGHTTP2_FLOW_CONTROL_ERROR);
+  auto& self = *static_cast<Connection*>(user);
+  if (frame->hd.type == NGHTTP2_RST_STREAM) {
+    // A client that sends beyond its window does not speak HTTP/2: nothing that it sends is worth reading.
+    if (frame->rst_stream.error_code == NGHTTP2_FLOW_CONTROL_ERROR) self.end_with(NGHTTP2_FLOW_CONTROL_ERROR);
+    self.count_own_reset();
+  }
   // The RPC is over for us; a client that is still sending is told so, as gRPC servers do.
   const bool last = frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (last && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
@@ -466,16 +485,16 @@ void Connection::stream_over(Slot& slot, std::uint32_t error_code) {
   std::erase(handing_, &slot);
   if (slot.call == nullptr) return;
   slot.call->slot = nullptr;
+  slot.call->ask_rest();
   slot.call->gone();
-  for (auto& handed : slot.call->handed) loop_.deps.broker.undelivered(handed.tasks);
+  for (auto& handed : slot.call->handed) loop_.deps.broker.undelivered(std::move(handed.leases));
   slot.call->handed.clear();
   if (error_code == NGHTTP2_NO_ERROR) return;
   // A client that cancels reads no more of this stream: what its machine has not got yet, it will never get.
   const auto got = acknowledged();
   for (auto& given : given_) {
     if (given.stream != slot.id || given.end <= got) continue;
-    loop_.deps.broker.undelivered(given.tasks);
-    given.tasks.clear();
+    loop_.deps.broker.undelivered(std::exchange(given.leases, {}));
   }
 }
 
@@ -495,14 +514,23 @@ void Connection::note_handed() {
   for (auto* slot : handing_) {
     auto& handed = slot->call->handed;
     while (!handed.empty() && handed.front().end <= slot->packed) {
-      given_.push_back({out_base_ + out_.size(), slot->id, std::move(handed.front().tasks)});
+      given_leases_ += handed.front().leases.size();
+      given_.push_back({out_base_ + out_.size(), slot->id, std::move(handed.front().leases)});
       handed.pop_front();
     }
   }
   handing_.clear();
 }
 
+void Connection::forget_acknowledged() {
+  const auto got = acknowledged();
+  for (; !given_.empty() && given_.front().end <= got; given_.pop_front())
+    given_leases_ -= std::min(given_leases_, given_.front().leases.size());
+  if (given_.empty()) given_leases_ = 0;
+}
+
 void Connection::flush() {
+  if (write_waiting_ && !closed_ && !lingering_) work();  // what has come is asked, whether or not answers can leave
   while (!closed_ && !write_waiting_) {
     if (!lingering_) {
       work();
@@ -511,12 +539,9 @@ void Connection::flush() {
     const auto before = out_base_ + out_start_;
     if (!write_out()) return;
     if (out_base_ + out_start_ == before) break;
-    // Kept until the client's machine has them, or there are enough newer ones.
-    constexpr std::size_t kGivenKept = 64;
-    if (given_.size() > kGivenKept) {
-      const auto got = acknowledged();
-      while (!given_.empty() && given_.front().end <= got) given_.pop_front();
-    }
+    // Kept until the client's machine has them; `tick` looks too.
+    constexpr std::size_t kGivenKept = 64, kLeasesKept = 4096;
+    if (given_.size() > kGivenKept || given_leases_ > kLeasesKept) forget_acknowledged();
   }
   if (closed_ || write_waiting_ || lingering_) return;
   if (draining_ && slots_.empty() && !said_goodbye_) {
@@ -545,12 +570,14 @@ bool Connection::write_out() {
     if (out_start_ < out_.size() && tls_->established()) {
       if (!tls_->send(std::string_view(out_).substr(out_start_))) return close(), false;
       out_start_ = out_.size();
+      sealed_.push_back({out_base_ + out_start_, cipher_written_ + tls_->wire().size()});
     }
     while (!tls_->wire().empty()) {
       if (!write_bytes(tls_->wire(), written)) return false;
       tls_->written(written);
+      cipher_written_ += written;
     }
-    tls_written_ = out_base_ + out_start_;
+    if (sealed_.size() > 64) static_cast<void>(acknowledged());
   }
   while (!tls_ && out_start_ < out_.size()) {
     if (!write_bytes(std::string_view(out_).substr(out_start_), written)) return false;
@@ -579,7 +606,6 @@ void Connection::wait_to_write() {
     if (self->closed_) return;
     if (ec) return self->close();
     self->flush();
-    self->wait_to_read();
   });
 }
 
@@ -596,14 +622,16 @@ void Connection::linger() {
   linger_since_ns_ = loop_.deps.clock.steady_ns();
 }
 
-std::uint64_t Connection::acknowledged() const {
-  // Of ciphertext it is not known how much plaintext it stands for: at most as much.
-  const auto written = tls_ ? tls_written_ : out_base_ + out_start_;
+std::uint64_t Connection::acknowledged() {
+  const auto written = tls_ ? cipher_written_ : out_base_ + out_start_;
   int unacknowledged = 0;
-  auto& socket = const_cast<tcp::socket&>(socket_);  // its handle is not const
-  if (!socket.is_open() || ::ioctl(socket.native_handle(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged < 0)
-    return written;
-  return written - std::min<std::uint64_t>(written, static_cast<std::uint64_t>(unacknowledged));
+  if (!socket_.is_open() || ::ioctl(socket_.native_handle(), SIOCOUTQ, &unacknowledged) != 0 || unacknowledged < 0)
+    unacknowledged = 0;
+  const auto got = written - std::min<std::uint64_t>(written, static_cast<std::uint64_t>(unacknowledged));
+  if (!tls_) return got;
+  for (; !sealed_.empty() && sealed_.front().cipher_end <= got; sealed_.pop_front())
+    plain_acknowledged_ = sealed_.front().plain_end;
+  return plain_acknowledged_;
 }
 
 // ---------------------------------------------------------------- the end
@@ -626,10 +654,7 @@ void Connection::tick(std::int64_t now) {
     if (now - linger_since_ns_ >= ns(draining_ ? std::chrono::milliseconds(0) : kLinger)) close();
     return;
   }
-  if (write_waiting_) {
-    if (now - write_since_ns_ >= ns(options.write_timeout)) close();
-    return;
-  }
+  if (write_waiting_ && now - write_since_ns_ >= ns(options.write_timeout)) return close();
   if (slots_.empty()) {
     if (now - idle_since_ns_ >= ns(served_one_ ? options.idle_timeout : options.open_timeout)) {
       served_one_ ? end_with(NGHTTP2_NO_ERROR) : close();
@@ -643,12 +668,23 @@ void Connection::tick(std::int64_t now) {
     nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
     loop_.mark_dirty(*this);
   }
+  if (!given_.empty()) forget_acknowledged();
   for (auto& [id, slot] : slots_) {
     if (slot->call == nullptr) continue;
-    slot->call->tick(now);
+    auto& call = *slot->call;
+    call.tick(now);
     if (slot->partial_since_ns != 0 && now - slot->partial_since_ns >= ns(options.message_timeout))
-      slot->call->finish(number_of(GrpcStatus::kDeadlineExceeded), "a message did not arrive in time");
-    if (slot->call->ending || slot->call->unsent() > 0) answered(*slot);
+      call.finish(number_of(GrpcStatus::kDeadlineExceeded), "a message did not arrive in time");
+    if (call.unsent() == 0 || slot->packed != std::exchange(slot->packed_then, slot->packed)) {
+      slot->stalled_since_ns = 0;
+    } else if (slot->stalled_since_ns == 0) {
+      slot->stalled_since_ns = now;
+    } else if (now - slot->stalled_since_ns >= ns(options.write_timeout) && loop_.crowded()) {
+      // It holds what others need and does not read; what waits there for it goes back.
+      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_ENHANCE_YOUR_CALM);
+      loop_.mark_dirty(*this);
+    }
+    if (call.ending || call.unsent() > 0 || slot->owed > 0) answered(*slot);
   }
   if (dirty) flush();
 }
@@ -661,7 +697,7 @@ void Connection::close() {
   for (auto& [id, slot] : slots_) stream_over(*slot, NGHTTP2_NO_ERROR);
   slots_.clear();
   for (const auto& given : given_)
-    if (given.end > got && !given.tasks.empty()) broker.undelivered(given.tasks);
+    if (given.end > got && !given.leases.empty()) broker.undelivered(given.leases);
   given_.clear();
   error_code ignored;
   socket_.close(ignored);

@@ -46,6 +46,8 @@ struct Slot {
   std::uint64_t packed = 0;  // bytes of the call's output that nghttp2 has
   std::size_t accounted = 0;
   std::int64_t partial_since_ns = 0;  // an unfinished message; 0: none
+  std::int64_t stalled_since_ns = 0;  // output that the client gives no window for; 0: it moves
+  std::uint64_t packed_then = 0;
   std::size_t partial_then = 0;
   bool opened = false, deferred = false, input_over = false, told_input_over = false, trailers = false;
   bool touched = false;  // in the connection's list
@@ -72,7 +74,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   struct Given {
     std::uint64_t end;  // position in all bytes written to the socket
     std::int32_t stream;
-    std::vector<services::TaskSnapshot> tasks;
+    std::vector<services::LeaseRef> leases;
   };
 
   Connection(Loop& loop, boost::asio::ip::tcp::socket socket, const GrpcListener& services);
@@ -92,13 +94,15 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   bool write_out();  // false: blocked or closed
   bool write_bytes(std::string_view bytes, std::size_t& written);
   void note_handed();
+  void forget_acknowledged();
   void wait_to_write();
   void linger();
   void end_with(std::uint32_t error_code);  // GOAWAY, and no more
   void stream_over(Slot& slot, std::uint32_t error_code);
-  [[nodiscard]] std::uint64_t acknowledged() const;  // bytes that the client's machine has
+  [[nodiscard]] std::uint64_t acknowledged();  // bytes that the client's machine has
   void count_idle_frame();
   void new_second();
+  void count_own_reset();
 
   static int on_begin_headers(nghttp2_session*, const nghttp2_frame*, void*);
   static int on_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t*, std::size_t, const std::uint8_t*,
@@ -122,8 +126,13 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::size_t out_start_ = 0;
   std::uint64_t out_base_ = 0;  // bytes of earlier `out_`s: positions in the whole stream
   std::deque<Given> given_;  // tasks in `out_`, by the end of their message in the stream
+  std::size_t given_leases_ = 0;
   std::unique_ptr<TlsSession> tls_;  // null: plaintext. Positions are those of the plaintext
-  std::uint64_t tls_written_ = 0;    // position up to which its records have all been written
+  struct Sealed {
+    std::uint64_t plain_end, cipher_end;
+  };
+  std::deque<Sealed> sealed_;  // what was encrypted together, until the client's machine has it
+  std::uint64_t cipher_written_ = 0, plain_acknowledged_ = 0;
 
   bool reading_ = false, write_waiting_ = false, closed_ = false, lingering_ = false, draining_ = false;
   bool said_goodbye_ = false, served_one_ = false;
@@ -135,6 +144,8 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::int64_t write_since_ns_ = 0, linger_since_ns_ = 0;
   std::int64_t idle_second_ns_ = 0;  // the second that idle_frames_ counts
   std::size_t idle_frames_ = 0, stray_bytes_ = 0;
+  double resets_left_ = 0;             // streams that we may still end early
+  std::int64_t resets_then_ns_ = 0;
 };
 
 class Loop {

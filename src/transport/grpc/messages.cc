@@ -194,11 +194,12 @@ void put_task_head(std::string& out, const services::TaskSnapshot& task) {
   put_text(out, 11, info.tenant);
   put_timestamp(out, 12, info.created_ns);
   put_timestamp(out, 13, task.updated_ns);
-  if (!task.context.valid()) return;
-  std::string parent;
-  core::append_traceparent(task.context, parent);
-  put_text(out, 14, parent);
-  put_text(out, 15, info.trace.tracestate);
+  if (task.context.valid()) {
+    std::string parent;
+    core::append_traceparent(task.context, parent);
+    put_text(out, 14, parent);
+    put_text(out, 15, info.trace.tracestate);
+  }
   if (info.trace.baggage.empty()) return;
   put_varint(out, key_of(16, pbf_wire_type::length_delimited));
   put_varint(out, info.trace.baggage.size());

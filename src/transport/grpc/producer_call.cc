@@ -115,7 +115,7 @@ void ProducerCall::create_batch(std::string_view body) {
   ask(std::move(job), std::move(tasks));
 }
 
-void ProducerCall::burst_over() {
+void ProducerCall::ask_rest() {
   if (burst_tasks_.empty()) return;
   ask(std::exchange(burst_, {}), std::exchange(burst_tasks_, {}));
 }
@@ -173,7 +173,7 @@ void ProducerCall::answer_batch(const Job& job, const std::vector<std::pair<std:
 
 void ProducerCall::drain() {
   if (draining() || ending || gone_) return;
-  burst_over();
+  ask_rest();
   begin_drain();
   reply([](std::string& out) { append_producer_error(out, "Unavailable", "the broker is stopping"); });
   maybe_over();

@@ -14,7 +14,8 @@ namespace codeq::transport::grpc {
 class ProducerCall final : public Session {
  public:
   using Session::Session;
-  void burst_over() override;
+  void burst_over() override { ask_rest(); }
+  void ask_rest() override;
   void drain() override;
 
  private:

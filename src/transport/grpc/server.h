@@ -35,7 +35,7 @@ struct GrpcOptions {
   int backlog = 1024;
   grpc::CallLimits calls;
   std::size_t connections_max = 10'000;  // closed beyond
-  std::uint32_t streams_max = 100;  // of one connection
+  std::uint32_t streams_max = 1'000;  // of one connection; beyond, grpc-go waits without a word
   std::uint32_t window_bytes = 256U << 10U;  // of one stream that is not read: what a client may send ahead
   std::size_t header_bytes_max = 16U << 10U;  // of one request
   std::uint64_t reset_burst = 1'000, reset_per_second = 33;  // streams a client may cancel ("rapid reset")

@@ -14,6 +14,8 @@
 
 namespace codeq::transport::grpc {
 
+inline constexpr std::size_t kSessionBytes = 2048;  // what an open stream needs at least
+
 class Session : public Call {
  public:
   using Call::Call;
@@ -23,7 +25,7 @@ class Session : public Call {
   void answered(std::uint64_t job, Answer& answer) final;
   [[nodiscard]] std::size_t message_bytes_max() const final;
   [[nodiscard]] bool paused() const final;
-  [[nodiscard]] std::size_t held_bytes() const final { return in_flight_bytes_; }
+  [[nodiscard]] std::size_t held_bytes() const override { return kSessionBytes + in_flight_bytes_; }
 
  protected:
   [[nodiscard]] virtual services::TokenUse use() const = 0;

@@ -7,6 +7,8 @@
 namespace codeq::transport::grpc {
 namespace {
 
+constexpr std::size_t kCommandBytesMax = 256;
+constexpr std::size_t kClaimBytes = 256U << 10U;  // of the tasks of one claim, but for the first
 constexpr std::size_t kClaimsPerPool = 4;            // at the Broker at one time
 constexpr std::size_t kSinglesPerClaim = 256;
 constexpr std::size_t kWorkerIdBytesMax = 256;
@@ -89,6 +91,8 @@ void WorkerCall::ready(std::string_view body) {
   for (const auto command : message->commands) {
     const auto name = trimmed(command);
     if (name.empty()) continue;
+    if (name.size() > kCommandBytesMax)
+      return error("InvalidArgument", "at most 100 commands of at most 256 bytes");
     if (!who_.may_handle(name)) return error("PermissionDenied", "event type not allowed");
     commands.emplace_back(name);
   }
@@ -109,14 +113,21 @@ void WorkerCall::ready(std::string_view body) {
 WorkerCall::Pool* WorkerCall::pool_for(std::vector<std::string> commands, std::int64_t lease_seconds) {
   for (const auto& pool : pools_)
     if (pool->lease_seconds == lease_seconds && pool->commands == commands) return pool.get();
-  if (pools_.size() >= deps_.limits.pools_max) {
-    std::erase_if(pools_, [](const auto& pool) { return pool->idle(); });
-    if (pools_.size() >= deps_.limits.pools_max) return nullptr;
-  }
+  if (pools_.size() >= deps_.limits.pools_max) drop_idle_pools();
+  if (pools_.size() >= deps_.limits.pools_max) return nullptr;
   auto& pool = pools_.emplace_back(std::make_unique<Pool>());
   pool->commands = std::move(commands);
   pool->lease_seconds = lease_seconds;
+  for (const auto& command : pool->commands) pool->bytes += sizeof(command) + command.size();
+  pool_bytes_ += pool->bytes;
   return pool.get();
+}
+
+void WorkerCall::drop_idle_pools() {
+  std::erase_if(pools_, [this](const auto& pool) {
+    if (pool->idle()) pool_bytes_ -= pool->bytes;
+    return pool->idle();
+  });
 }
 
 void WorkerCall::pump() {
@@ -124,15 +135,20 @@ void WorkerCall::pump() {
 }
 
 void WorkerCall::pump(Pool& pool) {
-  while (pool.claims < kClaimsPerPool && !ending_soon() && unsent() < deps_.limits.output_bytes_pause) {
+  while (pool.claims < kClaimsPerPool && claims_.size() < deps_.limits.claims_max && !ending_soon() &&
+         unsent() < deps_.limits.output_bytes_pause) {
     if (pool.singles == 0 && pool.batches.empty()) return;
-    if (pool.retry_at_ns != 0) {
-      if (deps_.clock.steady_ns() < pool.retry_at_ns) return;
-      pool.retry_at_ns = 0;
-    }
-    if (const auto wait = rate(services::RateBucket::kWorker, "worker", "claim"); wait > 0) {
-      pool.retry_at_ns = deps_.clock.steady_ns() + wait * kNanosPerSecond;
-      return;
+    if (deps_.crowded && deps_.crowded()) return;  // until a tick finds room
+    const auto now = deps_.clock.steady_ns();
+    if (now < pool.retry_at_ns) return;
+    pool.retry_at_ns = 0;
+    if (deps_.rates != nullptr && !std::exchange(pool.may_go, false)) {
+      if (const auto wait = deps_.rates->reserve_ns(services::RateBucket::kWorker, rate_key_); wait > 0) {
+        if (deps_.metrics != nullptr) deps_.metrics->rate_limit_hit("worker", "claim");
+        pool.may_go = true;
+        pool.retry_at_ns = now + wait;
+        return;
+      }
     }
     if (pool.singles > 0) {
       const auto count = std::min(pool.singles, kSinglesPerClaim);
@@ -146,6 +162,13 @@ void WorkerCall::pump(Pool& pool) {
   }
 }
 
+void WorkerCall::credit_back(Pool& pool, std::size_t count, bool batch) {
+  if (batch)
+    pool.batches.push_front(static_cast<std::uint32_t>(count));
+  else
+    pool.singles += count;
+}
+
 void WorkerCall::claim(Pool& pool, std::size_t count, bool batch) {
   const auto job = next_job();
   auto& claim = claims_[job];
@@ -155,7 +178,8 @@ void WorkerCall::claim(Pool& pool, std::size_t count, bool batch) {
                                   {.commands = pool.commands,
                                    .count = static_cast<std::uint32_t>(count),
                                    .lease_seconds = pool.lease_seconds,
-                                   .wait_ms = kWaitForEverMs},
+                                   .wait_ms = kWaitForEverMs,
+                                   .bytes_max = batch ? std::size_t{2} << 20U : kClaimBytes},
                                   to_me<std::vector<services::TaskSnapshot>>(job));
 }
 
@@ -176,40 +200,41 @@ void WorkerCall::claimed(Claim claim, Result<std::vector<services::TaskSnapshot>
       rejected("claim", answer.error().code);
       return error(code_name(wire_status(answer.error().code).grpc), answer.error().message);
     }
-    if (claim.batch)
-      pool.batches.push_front(static_cast<std::uint32_t>(claim.count));
-    else
-      pool.singles += claim.count;
+    credit_back(pool, claim.count, claim.batch);
     pool.retry_at_ns = deps_.clock.steady_ns() + kRetryNs;
     return;
   }
   if (claim.batch) {
-    --credits_;
-    hand_out_batch(*std::move(answer));
+    if (hand_out_batch(*std::move(answer)))
+      --credits_;
+    else
+      credit_back(pool, claim.count, true);
   } else {
-    credits_ -= answer->size();
-    pool.singles += claim.count - answer->size();
-    hand_out_singles(*std::move(answer));
+    const auto unused = hand_out_singles(*answer);
+    credits_ -= answer->size() - unused;
+    credit_back(pool, claim.count - answer->size() + unused, false);
   }
   pump(pool);
 }
 
-void WorkerCall::hand_out_singles(std::vector<services::TaskSnapshot> tasks) {
-  std::vector<services::TaskSnapshot> sent;
+std::size_t WorkerCall::hand_out_singles(const std::vector<services::TaskSnapshot>& tasks) {
+  std::vector<services::LeaseRef> sent;
   sent.reserve(tasks.size());
-  for (auto& task : tasks) {
+  for (const auto& task : tasks) {
     if (task.payload->size() > deps_.limits.message_bytes_max / 2 &&
         task_message_bytes(task) > deps_.limits.message_bytes_max) {
       turn_down_too_large(task);
       continue;
     }
     reply([&](std::string& out) { append_task(out, task); });
-    sent.push_back(std::move(task));
+    sent.push_back({task.info->id.sequence, task.lease_token});
   }
+  const auto unused = tasks.size() - sent.size();
   if (!sent.empty()) hand_out(std::move(sent));
+  return unused;
 }
 
-void WorkerCall::hand_out_batch(std::vector<services::TaskSnapshot> tasks) {
+bool WorkerCall::hand_out_batch(std::vector<services::TaskSnapshot> tasks) {
   // Payloads were bounded by the claim; what came with the tasks may still make the message too large.
   std::size_t bytes = 0, fit = 0;
   while (fit < tasks.size()) {
@@ -220,15 +245,16 @@ void WorkerCall::hand_out_batch(std::vector<services::TaskSnapshot> tasks) {
   if (fit == 0) {
     turn_down_too_large(tasks.front());
     tasks.erase(tasks.begin());
-    if (!tasks.empty()) return hand_out_batch(std::move(tasks));
-    return;
+    return !tasks.empty() && hand_out_batch(std::move(tasks));
   }
   if (fit < tasks.size()) {
-    deps_.broker.undelivered({tasks.begin() + static_cast<std::ptrdiff_t>(fit), tasks.end()});
+    deps_.broker.undelivered(
+        std::vector<services::TaskSnapshot>(tasks.begin() + static_cast<std::ptrdiff_t>(fit), tasks.end()));
     tasks.resize(fit);
   }
   reply([&](std::string& out) { append_task_batch(out, tasks); });
-  hand_out(std::move(tasks));
+  hand_out(services::leases_of(tasks));
+  return true;
 }
 
 // No client takes a message of that size: the attempt fails with a reason that people find in the dead letters.
@@ -413,8 +439,12 @@ void WorkerCall::settled(const OwnerJob& job, Answer& answer) {
 
 // ---------------------------------------------------------------- the course of the stream
 
-void WorkerCall::burst_over() {
+void WorkerCall::ask_rest() {
   if (!burst_items_.empty()) ask(std::exchange(burst_, {}), std::exchange(burst_items_, {}));
+}
+
+void WorkerCall::burst_over() {
+  ask_rest();
   pump();
 }
 
@@ -443,7 +473,7 @@ void WorkerCall::gone() {
 
 void WorkerCall::drain() {
   if (draining() || ending || gone_) return;
-  burst_over();
+  ask_rest();
   begin_drain();
   abandon_claims();
   error("Unavailable", "the broker is stopping");

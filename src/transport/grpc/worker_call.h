@@ -21,6 +21,8 @@ class WorkerCall final : public Session {
  public:
   using Session::Session;
   void burst_over() override;
+  void ask_rest() override;
+  [[nodiscard]] std::size_t held_bytes() const override { return Session::held_bytes() + pool_bytes_ + 512 * claims_.size(); }
   void drain() override;
   void gone() override;
 
@@ -39,7 +41,9 @@ class WorkerCall final : public Session {
     std::size_t singles = 0;  // credits for a TaskAssignment each
     std::deque<std::uint32_t> batches;  // credits for a TaskBatch of up to so many
     std::size_t claims = 0;  // at the Broker
-    std::int64_t retry_at_ns = 0;  // 0: at once
+    std::int64_t retry_at_ns = 0;  // not before
+    bool may_go = false;           // the rate limit has given its turn
+    std::size_t bytes = 0;         // of its commands
     [[nodiscard]] bool idle() const { return singles == 0 && batches.empty() && claims == 0; }
   };
   struct Claim {
@@ -68,11 +72,14 @@ class WorkerCall final : public Session {
   void ready(std::string_view body);
   Pool* pool_for(std::vector<std::string> commands, std::int64_t lease_seconds);
   void pump();
+  static void credit_back(Pool& pool, std::size_t count, bool batch);
+  void drop_idle_pools();
   void pump(Pool& pool);
   void claim(Pool& pool, std::size_t count, bool batch);
   void claimed(Claim claim, Result<std::vector<services::TaskSnapshot>>& answer);
-  void hand_out_singles(std::vector<services::TaskSnapshot> tasks);
-  void hand_out_batch(std::vector<services::TaskSnapshot> tasks);
+  // How many credits were not used: a task too large for any client takes none.
+  std::size_t hand_out_singles(const std::vector<services::TaskSnapshot>& tasks);
+  [[nodiscard]] bool hand_out_batch(std::vector<services::TaskSnapshot> tasks);
   void turn_down_too_large(const services::TaskSnapshot& task);
   void abandon_claims();
 
@@ -95,6 +102,7 @@ class WorkerCall final : public Session {
 
   std::string worker_id_;
   std::vector<std::unique_ptr<Pool>> pools_;
+  std::size_t pool_bytes_ = 0;
   std::size_t credits_ = 0;  // of all pools, those at the Broker included
   std::unordered_map<std::uint64_t, Claim> claims_;
   Results burst_;
