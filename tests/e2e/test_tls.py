@@ -16,6 +16,7 @@ import pytest
 
 import test_life
 from harness import BASE, Certificates, Raw, World, request_bytes
+from harness.paths import HttpPaths, StreamPaths
 from harness.stream import Producer, WorkerStream, channel_to
 
 DONE, FAILED = (f'codeq_tls_{{}}_total{{{{listener="http",outcome="{outcome}"}}}}' for outcome in ("done", "failed"))
@@ -26,12 +27,26 @@ def certificates(tmp_path_factory):
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
+def credentials_of(certificates, pair=None):
+    shown = {"certificate_chain": pair[0].read_bytes(), "private_key": pair[1].read_bytes()} if pair else {}
+    return grpc.ssl_channel_credentials(certificates.ca.read_bytes(), **shown)
+
+
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory, certificates):
     """One world for all tests that need nothing special: HTTPS, no certificates of clients."""
     world = World(tmp_path_factory.mktemp("secure"), tls=certificates.client(), **certificates.settings())
+    world.broker.stream_credentials = credentials_of(certificates)
     yield world
     world.stop()
+
+
+@pytest.fixture(params=[HttpPaths, StreamPaths])
+def secure_over(request, secure):
+    """As `over` of conftest.py, through TLS."""
+    paths = request.param(secure)
+    yield paths
+    paths.close()
 
 
 @pytest.fixture
@@ -66,15 +81,20 @@ def hello():
     return outgoing.read()
 
 
-def lives():
+def lives(world):
     for name, test in vars(test_life).items():
-        if name.startswith("test_") and list(inspect.signature(test).parameters) == ["shared"]:
+        if name.startswith("test_") and list(inspect.signature(test).parameters) == [world]:
             yield pytest.param(test, id=name)
 
 
-@pytest.mark.parametrize("life", lives())
-def test_every_rule_of_a_tasks_trace_holds_over_https(secure, life):
+@pytest.mark.parametrize("life", lives("shared"))
+def test_every_rule_of_a_requests_trace_holds_over_https(secure, life):
     life(secure)
+
+
+@pytest.mark.parametrize("life", lives("over"))
+def test_every_rule_of_a_tasks_trace_holds_over_https_and_streams_with_tls(secure_over, life):
+    life(secure_over)
 
 
 def test_curl_takes_a_task_through_its_life(secure, certificates):
@@ -136,11 +156,6 @@ def test_clients_must_show_a_certificate_of_the_authority_where_that_is_required
                 "--cert", good[0], "--key", good[1])[1] == 202
     assert curl(world, certificates.ca, "POST", "/tasks", "no-token", {"command": "A", "payload": 1},
                 "--cert", good[0], "--key", good[1])[1] == 401, "a certificate is no token"
-
-
-def credentials_of(certificates, pair=None):
-    shown = {"certificate_chain": pair[0].read_bytes(), "private_key": pair[1].read_bytes()} if pair else {}
-    return grpc.ssl_channel_credentials(certificates.ca.read_bytes(), **shown)
 
 
 def test_streams_have_the_same_certificates_and_ask_for_the_same_ones(own):
