@@ -15,7 +15,9 @@ import grpc
 import pytest
 
 import test_life
-from harness import BASE, Certificates, Raw, World, free_port, request_bytes
+from harness import BASE, Certificates, Raw, World, request_bytes
+from harness.paths import HttpPaths, StreamPaths
+from harness.stream import Producer, WorkerStream, channel_to
 
 DONE, FAILED = (f'codeq_tls_{{}}_total{{{{listener="http",outcome="{outcome}"}}}}' for outcome in ("done", "failed"))
 
@@ -25,12 +27,26 @@ def certificates(tmp_path_factory):
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
+def credentials_of(certificates, pair=None):
+    shown = {"certificate_chain": pair[0].read_bytes(), "private_key": pair[1].read_bytes()} if pair else {}
+    return grpc.ssl_channel_credentials(certificates.ca.read_bytes(), **shown)
+
+
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory, certificates):
     """One world for all tests that need nothing special: HTTPS, no certificates of clients."""
     world = World(tmp_path_factory.mktemp("secure"), tls=certificates.client(), **certificates.settings())
+    world.broker.stream_credentials = credentials_of(certificates)
     yield world
     world.stop()
+
+
+@pytest.fixture(params=[HttpPaths, StreamPaths])
+def secure_over(request, secure):
+    """As `over` of conftest.py, through TLS."""
+    paths = request.param(secure)
+    yield paths
+    paths.close()
 
 
 @pytest.fixture
@@ -65,15 +81,20 @@ def hello():
     return outgoing.read()
 
 
-def lives():
+def lives(world):
     for name, test in vars(test_life).items():
-        if name.startswith("test_") and list(inspect.signature(test).parameters) == ["shared"]:
+        if name.startswith("test_") and list(inspect.signature(test).parameters) == [world]:
             yield pytest.param(test, id=name)
 
 
-@pytest.mark.parametrize("life", lives())
-def test_every_rule_of_a_tasks_trace_holds_over_https(secure, life):
+@pytest.mark.parametrize("life", lives("shared"))
+def test_every_rule_of_a_requests_trace_holds_over_https(secure, life):
     life(secure)
+
+
+@pytest.mark.parametrize("life", lives("over"))
+def test_every_rule_of_a_tasks_trace_holds_over_https_and_streams_with_tls(secure_over, life):
+    life(secure_over)
 
 
 def test_curl_takes_a_task_through_its_life(secure, certificates):
@@ -137,25 +158,34 @@ def test_clients_must_show_a_certificate_of_the_authority_where_that_is_required
                 "--cert", good[0], "--key", good[1])[1] == 401, "a certificate is no token"
 
 
-def test_the_streams_have_the_same_certificates_unless_told_otherwise(own):
-    workers, producers = free_port(), free_port()
-    world, certificates = own(pair="worker-7", TLS_CLIENT_CA_FILE="{ca}", WORKER_STREAM_ADDR=f"127.0.0.1:{workers}",
-                              PRODUCER_STREAM_ADDR=f"127.0.0.1:{producers}")
-    certificate, key = certificates.issue("stream-client")
+def test_streams_have_the_same_certificates_and_ask_for_the_same_ones(own):
+    world, certificates = own(pair="worker-7", TLS_CLIENT_CA_FILE="{ca}")
+    credentials = credentials_of(certificates, certificates.issue("stream-client"))
+    with Producer(world.broker.producer_stream_port, world.tokens.acme_producer, credentials=credentials) as producer, \
+            WorkerStream(world.broker.worker_stream_port, world.tokens.acme_worker, credentials=credentials) as worker:
+        payload = {"text": "x" * 200_000}
+        ids = [producer.created("STREAM", payload) for _ in range(20)]
+        for task_id in ids:
+            task = worker.claim("STREAM")
+            assert task.id == task_id and json.loads(task.payload) == payload
+            worker.complete(task.id)
+    assert all(world.producer.task(task_id)["status"] == "COMPLETED" for task_id in ids)
 
-    def health(port, **pair):
-        credentials = grpc.ssl_channel_credentials(certificates.ca.read_bytes(), **pair)
-        with grpc.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
-            return channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+    for refused in (credentials_of(certificates), None):  # no certificate of its own; plaintext
+        for port in (world.broker.producer_stream_port, world.broker.worker_stream_port):
+            with channel_to(port, refused) as channel, pytest.raises(grpc.RpcError) as error:
+                channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+            assert error.value.code() == grpc.StatusCode.UNAVAILABLE
+    metrics = world.broker.metrics()
+    assert metrics[DONE.format("handshakes").replace("http", "streams")] >= 2
+    assert metrics[FAILED.format("handshakes").replace("http", "streams")] >= 2
 
-    for port in (workers, producers):
-        assert health(port, private_key=key.read_bytes(), certificate_chain=certificate.read_bytes()) == b"\x08\x01"
-        with pytest.raises(grpc.RpcError) as refused:
-            health(port)  # without a certificate of its own
-        assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
-            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
-    assert world.broker.metrics()[DONE.format("handshakes").replace("http", "streams")] >= 2
+
+def test_streams_may_stay_plaintext_where_http_is_not(own):
+    world, _ = own(STREAM_TLS_CERT_FILE="none")
+    with Producer(world.broker.producer_stream_port, world.tokens.acme_producer) as producer:
+        task_id = producer.created("STREAM")
+    assert world.worker.claim("STREAM")["id"] == task_id
 
 
 @pytest.mark.parametrize("settings,said", [

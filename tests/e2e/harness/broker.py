@@ -69,6 +69,7 @@ class Broker:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.tokens = tokens
         self.tls = tls
+        self.stream_credentials = None  # grpcio's, for streams over TLS
         self.data = self.folder / "data"
         self.log_file = self.folder / "output.log"
         self.port = self.producer_stream_port = self.worker_stream_port = None

@@ -84,7 +84,8 @@ class ProducerOverStreams(OverStreams):
 
     def _open(self, metadata):
         # The trace fields go with each task; baggage has no other place than the metadata.
-        return Producer(self.broker.producer_stream_port, self.token, [line for line in metadata if line[0] == "baggage"])
+        return Producer(self.broker.producer_stream_port, self.token, [line for line in metadata if line[0] == "baggage"],
+                        credentials=self.broker.stream_credentials)
 
     def _task(self, stream, ctx, command, payload=None, **fields):
         run_at = fields.pop("runAt", None)
@@ -113,7 +114,8 @@ class WorkerOverStreams(OverStreams):
         self._reader = reader
 
     def _open(self, metadata):
-        return WorkerStream(self.broker.worker_stream_port, self.token, metadata=metadata)
+        return WorkerStream(self.broker.worker_stream_port, self.token, metadata=metadata,
+                            credentials=self.broker.stream_credentials)
 
     @staticmethod
     def _shown(task):
