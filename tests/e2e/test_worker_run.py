@@ -323,8 +323,7 @@ def test_a_broker_that_is_killed_and_comes_back_gets_the_result(new_world, works
     world.broker.kill()
     workshop.file("go").touch()
     run.wait_line("cannot reach", "err")
-    world.broker.settings["PORT"] = str(port)
-    start_again_on(world.broker, port)
+    world.broker.start(port=port)
     done = world.producer.result(task["id"], wait=30)
     assert done["result"]["result"] == {"kept": 1} and done["task"]["attempts"] == 1
     run.wait_line("the broker answers again", "err")
@@ -333,15 +332,6 @@ def test_a_broker_that_is_killed_and_comes_back_gets_the_result(new_world, works
     second = world.producer.create("LONG")
     assert world.producer.result(second["id"], wait=30)["result"]["status"] == "COMPLETED"
     run.end()
-
-
-def start_again_on(broker, port):
-    from harness import net
-    free_port, net.free_port = net.free_port, lambda: port
-    try:
-        broker.start()
-    finally:
-        net.free_port = free_port
 
 
 def test_a_broker_that_stays_away_costs_the_lease_and_the_handler_is_ended(new_world, workshop):

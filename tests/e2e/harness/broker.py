@@ -92,10 +92,11 @@ class Broker:
             self.settings["TRACING_OTLP_ENDPOINT"] = otlp_endpoint
         self.settings |= {key: str(value) for key, value in settings.items()}
 
-    def start(self, deadline_seconds=30, wrapper=()):
+    def start(self, deadline_seconds=30, wrapper=(), port=None):
         """Returns once the broker says that it is ready. A port that was snatched meanwhile is replaced."""
         for attempt in range(3):
-            self.port, self.producer_stream_port, self.worker_stream_port = net.free_ports(3)
+            free, self.producer_stream_port, self.worker_stream_port = net.free_ports(3)
+            self.port = port or free  # a client that is to find it again needs the old one
             # Nothing of the tester's own environment may configure the broker.
             environment = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
             environment |= {key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")}
