@@ -365,7 +365,7 @@ def run(cycles, seed, durability, canary=False, tiny=False, streams=False):
         slowest = 0.0
         for cycle in range(cycles):
             if canary and cycle == cycles - 1:
-                shutil.copytree(broker.data, f"{folder}/older")
+                shutil.copytree(broker.data, f"{folder}/older", ignore=shutil.ignore_patterns("*.sock"))
             started = time.monotonic()
             broker.start(deadline_seconds=60)
             slowest = max(slowest, time.monotonic() - started)

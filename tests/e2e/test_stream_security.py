@@ -1,18 +1,13 @@
 """Who may do what on the streams: tenants, holders of leases, scopes, event types, limits, deadlines."""
 
-import base64
-import http.server
 import json
-import re
-import subprocess
-import threading
 import time
 
 import grpc
 import pytest
 
-from harness import Context, Producer, Raw, StreamEnded, WorkerStream
-from harness.broker import SCOPES
+from harness import Context, Producer, StreamEnded, WorkerStream
+from harness.jwks import JwksServer, Key
 
 ACTS = {"result": lambda w, i: w.result(i), "nack": lambda w, i: w.nack(i), "heartbeat": lambda w, i: w.heartbeat(i),
         "abandon": lambda w, i: w.abandon(i)}
@@ -177,78 +172,57 @@ def test_claims_beyond_the_rate_wait_and_no_credit_is_lost(new_world):
 # A token that ends
 
 
-def base64url(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-class Issuer:
-    """An identity service: one RSA key from the openssl command, its JWKS over HTTP."""
-
-    def __init__(self, folder):
-        self._key = folder / "issuer.pem"
-        subprocess.run(["openssl", "genrsa", "-out", self._key, "2048"], check=True, capture_output=True)
-        modulus = subprocess.run(["openssl", "rsa", "-in", self._key, "-noout", "-modulus"], check=True, capture_output=True, text=True)
-        n = bytes.fromhex(re.search("Modulus=([0-9A-F]+)", modulus.stdout)[1])
-        jwks = json.dumps({"keys": [{"kty": "RSA", "kid": "k1", "alg": "RS256", "use": "sig", "n": base64url(n),
-                                     "e": base64url(b"\1\0\1")}]}).encode()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(jwks)))
-                self.end_headers()
-                self.wfile.write(jwks)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/jwks"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def config(self):
-        return json.dumps({"jwksUrl": self.url, "issuer": "https://id.test", "audience": "codeq"})
-
-    def token(self, seconds, **claims):
-        now = int(time.time())
-        parts = [{"alg": "RS256", "kid": "k1", "typ": "JWT"},
-                 {"iss": "https://id.test", "aud": "codeq", "sub": "jwt-user", "tenantId": "acme", "iat": now, "exp": now + seconds,
-                  "scope": " ".join(SCOPES), "eventTypes": ["*"], **claims}]
-        text = ".".join(base64url(json.dumps(part).encode()) for part in parts)
-        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self._key], input=text.encode(), check=True,
-                                   capture_output=True).stdout
-        return f"{text}.{base64url(signature)}"
-
-    def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @pytest.fixture
-def issuer(tmp_path):
-    issuer = Issuer(tmp_path)
-    yield issuer
-    issuer.stop()
+def identity():
+    """(key, server of its JWKS)"""
+    key = Key("ES256", "k1")
+    server = JwksServer(key)
+    yield key, server
+    server.stop()
 
 
-def test_g28_a_stream_ends_with_its_token(new_world, issuer):
-    world = new_world(backend=False, PRODUCER_AUTH_PROVIDER="jwks", PRODUCER_AUTH_CONFIG=issuer.config(),
-                      WORKER_AUTH_PROVIDER="jwks", WORKER_AUTH_CONFIG=issuer.config())
-    long, short = issuer.token(600), issuer.token(3)
-    with world.produce(long) as lasting, world.produce(short) as producer, world.work(short) as worker:
-        assert producer.ack.subject == "jwt-user" and worker.ack.worker_id == "jwt-user"
+def test_g28_a_stream_ends_with_its_token(new_world, identity):
+    key, server = identity
+    world = new_world(backend=False, PRODUCER_AUTH_PROVIDER="jwks", PRODUCER_AUTH_CONFIG=server.config(),
+                      WORKER_AUTH_PROVIDER="jwks", WORKER_AUTH_CONFIG=server.config())
+    end = int(time.time()) + 4
+    with world.produce(key.token()) as lasting, world.produce(key.token(exp=end)) as producer, world.work(key.worker_token(exp=end)) as worker:
+        assert producer.ack.subject == "alice" and worker.ack.worker_id == "worker-1"
         worker.ready("X")
         for stream in (producer, worker):
             code, text = stream.ended(20)
             assert (code, text) == (grpc.StatusCode.UNAUTHENTICATED, "auth failed: token is expired")
-        assert lasting.created("X"), "others go on"
-        task_id = lasting.created("Y")
+        assert time.time() >= end
+        task_id = lasting.created("X")
         with pytest.raises(StreamEnded) as refused:
-            world.produce(short)
+            world.produce(key.token(exp=end))
         assert refused.value.code == grpc.StatusCode.UNAUTHENTICATED
-        with world.work(long) as worker:
-            assert worker.claim("Y").id == task_id, "and a credit of the ended stream takes nothing away"
+        with world.work(key.worker_token()) as again:
+            assert again.claim("X").id == task_id, "the credit of the ended stream took nothing away"
+
+
+def test_a_hello_that_waits_for_a_key_holds_up_nobody(new_world, identity):
+    key, server = identity
+    both = {"providers": [{"type": "static", "config": {"token": "quick", "subject": "acme"}},
+                          {"type": "jwks", "config": json.loads(server.config())}]}
+    world = new_world(backend=False, PRODUCER_AUTH_PROVIDER="multi", PRODUCER_AUTH_CONFIG=json.dumps(both))
+    server.manners = "hang"
+    waiting = [Producer(world.broker.producer_stream_port) for _ in range(5)]
+    try:
+        for stream in waiting:
+            stream.send(hello=stream.pb.Hello(token=key.token(sub="late")))
+            stream.send(create=stream.task("LATE"))
+        server.wait_for_fetches(1)
+        with world.produce("quick") as quick:
+            assert quick.created("QUICK")
+        server.let_go()
+        for stream in waiting:
+            assert stream.take("hello_ack").subject == "late"
+            assert stream.take("create_ack").ok, "what came behind the hello was not lost"
+    finally:
+        for stream in waiting:
+            stream.close()
+    assert server.fetches <= 2, "one fetch for all of them"
 
 
 # Secrets

@@ -188,11 +188,12 @@ class Script:
             return [task_id, [span["name"] for span in answer.json["spans"]]]
         return [task_id, suffix, answer.status, answer.json]
 
-    # What a version does not have yet is a 404 for both.
-
     def topics(self):
-        name, method = f"topic-{self._dice.randrange(3)}", self._dice.choice(["PUT", "GET", "DELETE"])
-        policy = {"policy": {"priorityTiers": [0, 5], "maxAttempts": self._dice.randrange(1, 9)}}
+        """Policies of the two queues change under way: attempts, and where the dead go."""
+        name, method = self._dice.choice(["alpha", "beta", "other"]), self._dice.choice(["PUT", "GET", "DELETE"])
+        policy = {"priorityTiers": [0, 5], "maxAttempts": self._dice.randrange(1, 4)}
+        if self._dice.random() < 0.5:
+            policy["deadLetterTopicRef"] = "gamma"
         query = "?deletionPolicy=Delete" if method == "DELETE" else ""
         answer = self._admin.call(method, f"/admin/topics/{name}{query}", policy if method == "PUT" else None)
         return [method, name, answer.status, self._json(answer)]
