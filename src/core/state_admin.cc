@@ -79,7 +79,7 @@ Result<Effects> State::on(const RedriveRecord& r) {
   // What it says of the death is not so any more.
   if (const auto delivery = std::exchange(task.delivery, 0); deliveries_.contains(delivery))
     forget_delivery(delivery, task.info->tenant);
-  ++task.live_writes;  // its live row was removed once already: from here on it takes more than kEraseOnce
+  task.live_writes += 2;  // its live row was removed once already: from here on it is never kEraseOnce
   task.ready_position = 0;  // a finished one has no place in line, and its row does not keep it
   task.retire_ns = 0;
   task.has_result = false;
