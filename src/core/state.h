@@ -169,6 +169,7 @@ class State {
   [[nodiscard]] std::size_t tasks_in_memory() const { return tasks_.size(); }
   [[nodiscard]] std::uint64_t waiting() const { return ready_ + delayed_.size(); }
   [[nodiscard]] std::uint64_t records() const { return records_; }
+  [[nodiscard]] std::uint64_t last_sequence() const { return last_sequence_; }  // of the newest task
   [[nodiscard]] std::int64_t last_time_ns() const { return last_time_ns_; }
   [[nodiscard]] const ClockRecord& clock() const { return clock_; }
 
