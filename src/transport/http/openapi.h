@@ -1,4 +1,4 @@
-// The description of the whole HTTP interface, api/openapi.yaml as JSON. Made at build time by openapi_gen.cc.
+// The description of the whole HTTP interface, api/openapi.yaml as JSON. Made at build time by cmake/openapi_gen.cc.
 #pragma once
 
 #include <string_view>
