@@ -43,20 +43,27 @@ struct Machine {
     return o;
   }();
 
-  Machine() { start(); }
+  // `forgetful`: nothing stays in memory that need not.
+  explicit Machine(bool forgetful) {
+    if (forgetful) {
+      options.cut_after_ns = 0;
+      options.ready_bytes_max = 0;
+      options.log_bytes_max = 4096;
+    }
+    start();
+  }
   void start() {
     log = std::make_unique<log::MemoryLog>(disk);
-    partition = std::make_unique<Partition>(options, Partition::Deps{.log = *log,
-                                                                     .store = store,
-                                                                     .clock = clock,
-                                                                     .rng = rng,
-                                                                     .tracer = tracer,
-                                                                     .metrics = metrics,
-                                                                     .webhooks = hooks,
-                                                                     .disk_low = {},
-                                                                     .on_failure = [](const Error& error) {
-                                                                       ADD_FAILURE() << error.message;
-                                                                     }});
+    partition = std::make_unique<Partition>(
+        options, Partition::Deps{.log = *log,
+                                 .store = store,
+                                 .clock = clock,
+                                 .rng = rng,
+                                 .tracer = tracer,
+                                 .metrics = metrics,
+                                 .webhooks = hooks,
+                                 .disk_low = {},
+                                 .on_failure = [](const Error& error) { ADD_FAILURE() << error.message; }});
     const auto report = partition->start();
     ASSERT_TRUE(report.has_value()) << report.error().message;
     settle();
@@ -68,8 +75,7 @@ struct Machine {
     start();
   }
   void settle() {
-    while (partition->step() || partition->step_committer() || partition->step_reader() || partition->step_image()) {
-    }
+    while (partition->step() || partition->step_committer() || partition->step_reader() || partition->step_image()) {}
   }
   void pass(std::int64_t seconds) {
     clock.advance_ns(seconds * kNanosPerSecond);
@@ -81,14 +87,17 @@ struct Machine {
     call(Done<T>([&](Result<T> result) { answer = std::move(result); }));
     settle();
     for (int i = 0; i < 3 && !answer; ++i) {  // it waits for changes to collect
-      clock.advance_ns(options.cut_after_ns);
+      clock.advance_ns(250 * kNanosPerMilli);
       settle();
     }
     EXPECT_TRUE(answer.has_value()) << "no answer";
     return answer ? std::move(*answer) : Result<T>(fail(Code::kInternal, "no answer"));
   }
   Caller caller(std::string subject = "alice", std::string tenant = "acme") {
-    return {.tenant = std::move(tenant), .subject = std::move(subject), .request = {}, .received_steady_ns = clock.steady_ns()};
+    return {.tenant = std::move(tenant),
+            .subject = std::move(subject),
+            .request = {},
+            .received_steady_ns = clock.steady_ns()};
   }
   TaskSnapshot create(CreateTask like = {}, const std::string& tenant = "acme") {
     if (like.command.empty()) like.command = "RENDER";
@@ -107,7 +116,8 @@ struct Machine {
   }
   void nack(const TaskSnapshot& task, const std::string& reason = "broken", const std::string& tenant = "acme") {
     const auto outcome = ask<NackOutcome>([&](auto done) {
-      partition->nack(caller("alice", tenant), {.task_id = task.info->id_text, .lease_token = {}}, 0, reason, std::move(done));
+      partition->nack(caller("alice", tenant), {.task_id = task.info->id_text, .lease_token = {}}, 0, reason,
+                      std::move(done));
     });
     EXPECT_TRUE(outcome && outcome->dead);
   }
@@ -124,8 +134,10 @@ struct Machine {
     }
     return ids;
   }
-  Result<TaskSnapshot> cancel(const std::string& id, const std::string& reason = "", const std::string& tenant = "acme") {
-    return ask<TaskSnapshot>([&](auto done) { partition->cancel(caller("producer", tenant), id, reason, std::move(done)); });
+  Result<TaskSnapshot> cancel(const std::string& id, const std::string& reason = "",
+                              const std::string& tenant = "acme") {
+    return ask<TaskSnapshot>(
+        [&](auto done) { partition->cancel(caller("producer", tenant), id, reason, std::move(done)); });
   }
   Result<TaskSnapshot> get(const std::string& id, const std::string& tenant = "acme") {
     return ask<TaskSnapshot>([&](auto done) { partition->get_task(caller("x", tenant), id, std::move(done)); });
@@ -174,8 +186,12 @@ struct Machine {
   }
 };
 
-TEST(PartitionAdmin, ACancelledTaskIsFailedAndItsWebhookSaysSo) {
-  Machine m;
+class PartitionAdmin : public testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Memory, PartitionAdmin, testing::Bool(),
+                         [](const auto& run) { return std::string(run.param ? "Forgetful" : "Usual"); });
+
+TEST_P(PartitionAdmin, ACancelledTaskIsFailedAndItsWebhookSaysSo) {
+  Machine m(GetParam());
   const auto task = m.create({.webhook = "http://example.com/x"});
   const auto outcome = m.cancel(task.info->id_text, "not needed");
   ASSERT_TRUE(outcome.has_value());
@@ -189,8 +205,8 @@ TEST(PartitionAdmin, ACancelledTaskIsFailedAndItsWebhookSaysSo) {
   EXPECT_EQ(m.cancel("no id").error().code, Code::kNotFound);
 }
 
-TEST(PartitionAdmin, ACancelAnswersWhoWaitsForTheResult) {
-  Machine m;
+TEST_P(PartitionAdmin, ACancelAnswersWhoWaitsForTheResult) {
+  Machine m(GetParam());
   const auto task = m.create();
   std::optional<Result<TaskAndResult>> waited;
   m.partition->get_result(m.caller(), task.info->id_text, 60'000, [&](auto result) { waited = std::move(result); });
@@ -201,8 +217,8 @@ TEST(PartitionAdmin, ACancelAnswersWhoWaitsForTheResult) {
   EXPECT_EQ((*waited)->result.result->error, "CANCELLED");
 }
 
-TEST(PartitionAdmin, ACancelledLeaseIsLostToItsHolderAlsoAfterAPowerCut) {
-  Machine m;
+TEST_P(PartitionAdmin, ACancelledLeaseIsLostToItsHolderAlsoAfterAPowerCut) {
+  Machine m(GetParam());
   m.create();
   m.create();
   const auto task = m.claim().at(0);
@@ -218,8 +234,8 @@ TEST(PartitionAdmin, ACancelledLeaseIsLostToItsHolderAlsoAfterAPowerCut) {
   EXPECT_EQ(m.claim(5).size(), 1U) << "only the other one is left";
 }
 
-TEST(PartitionAdmin, ACancelledDelayedTaskStaysQuietAlsoAfterAPowerCut) {
-  Machine m;
+TEST_P(PartitionAdmin, ACancelledDelayedTaskStaysQuietAlsoAfterAPowerCut) {
+  Machine m(GetParam());
   const auto task = m.create({.delay_ms = 60'000});
   m.create({.delay_ms = 61'000});
   ASSERT_TRUE(m.cancel(task.info->id_text).has_value());
@@ -228,8 +244,8 @@ TEST(PartitionAdmin, ACancelledDelayedTaskStaysQuietAlsoAfterAPowerCut) {
   EXPECT_EQ(m.claim(5).size(), 1U);
 }
 
-TEST(PartitionAdmin, ClaimsFindAPausedQueueEmptyAndAResumeServesWhoWaits) {
-  Machine m;
+TEST_P(PartitionAdmin, ClaimsFindAPausedQueueEmptyAndAResumeServesWhoWaits) {
+  Machine m(GetParam());
   m.create();
   EXPECT_TRUE(m.pause("render", true).paused);
   EXPECT_TRUE(m.claim().empty());
@@ -237,7 +253,8 @@ TEST(PartitionAdmin, ClaimsFindAPausedQueueEmptyAndAResumeServesWhoWaits) {
   EXPECT_TRUE(m.claim().empty()) << "a pause survives";
   EXPECT_TRUE(m.stats("RENDER").paused);
   std::optional<Result<std::vector<TaskSnapshot>>> waited;
-  m.partition->claim(m.caller(), {.commands = {"RENDER"}, .wait_ms = 60'000}, [&](auto tasks) { waited = std::move(tasks); });
+  m.partition->claim(m.caller(), {.commands = {"RENDER"}, .wait_ms = 60'000},
+                     [&](auto tasks) { waited = std::move(tasks); });
   m.create();
   m.settle();
   ASSERT_FALSE(waited.has_value());
@@ -249,16 +266,16 @@ TEST(PartitionAdmin, ClaimsFindAPausedQueueEmptyAndAResumeServesWhoWaits) {
   EXPECT_FALSE(m.stats("RENDER").paused);
 }
 
-TEST(PartitionAdmin, APauseIsOfOneTenant) {
-  Machine m;
+TEST_P(PartitionAdmin, APauseIsOfOneTenant) {
+  Machine m(GetParam());
   m.create({}, "other");
   m.pause("RENDER", true);
   EXPECT_FALSE(m.stats("RENDER", "other").paused);
   EXPECT_EQ(m.claim(1, "RENDER", "other").size(), 1U);
 }
 
-TEST(PartitionAdmin, QueuesAreThoseOfTheTenant_Q7_G47) {
-  Machine m;
+TEST_P(PartitionAdmin, QueuesAreThoseOfTheTenant_Q7_G47) {
+  Machine m(GetParam());
   m.create({.priority = 3});
   m.create({.command = "Other", .delay_ms = 1000});
   m.create({}, "other");
@@ -276,8 +293,8 @@ TEST(PartitionAdmin, QueuesAreThoseOfTheTenant_Q7_G47) {
   }
 }
 
-TEST(PartitionAdmin, AListIsNewestFirstInPagesAndOfTheTenant) {
-  Machine m;
+TEST_P(PartitionAdmin, AListIsNewestFirstInPagesAndOfTheTenant) {
+  Machine m(GetParam());
   for (int i = 0; i < 7; ++i) {
     m.create();
     m.create({}, "other");
@@ -290,8 +307,8 @@ TEST(PartitionAdmin, AListIsNewestFirstInPagesAndOfTheTenant) {
   EXPECT_EQ(m.list_all().size(), 7U);
 }
 
-TEST(PartitionAdmin, AListShowsEveryChangeThatWasAnsweredBefore) {
-  Machine m;
+TEST_P(PartitionAdmin, AListShowsEveryChangeThatWasAnsweredBefore) {
+  Machine m(GetParam());
   const auto task = m.create();
   EXPECT_EQ(m.list({.state = TaskState::kReady}).tasks.size(), 1U);
   m.claim();
@@ -302,8 +319,8 @@ TEST(PartitionAdmin, AListShowsEveryChangeThatWasAnsweredBefore) {
   EXPECT_EQ(m.list({.state = TaskState::kFailed, .worker = "alice"}).tasks.size(), 1U) << "the last one who had it";
 }
 
-TEST(PartitionAdmin, EveryFilterOfAListHolds) {
-  Machine m;
+TEST_P(PartitionAdmin, EveryFilterOfAListHolds) {
+  Machine m(GetParam());
   m.kill(1);
   m.create({.command = "Other", .delay_ms = 1'000'000});
   m.create({.command = "OTHER"});
@@ -317,8 +334,8 @@ TEST(PartitionAdmin, EveryFilterOfAListHolds) {
   EXPECT_EQ(sequences({.trace_id = all[1].info->timeline_trace_id}), (std::vector<std::uint64_t>{2}));
 }
 
-TEST(PartitionAdmin, TimesOfCreationBoundAListExactly) {
-  Machine m;
+TEST_P(PartitionAdmin, TimesOfCreationBoundAListExactly) {
+  Machine m(GetParam());
   std::vector<std::int64_t> created;
   for (int i = 0; i < 40; ++i) {
     created.push_back(m.create().info->created_ns);
@@ -328,14 +345,15 @@ TEST(PartitionAdmin, TimesOfCreationBoundAListExactly) {
     for (const std::size_t until : {0U, 1U, 21U, 39U}) {
       std::vector<std::uint64_t> expected;
       for (auto i = until; i-- > from;) expected.push_back(i + 1);
-      EXPECT_EQ(m.list_all({.created_after_ns = created[from], .created_before_ns = created[until], .limit = 6}), expected)
+      EXPECT_EQ(m.list_all({.created_after_ns = created[from], .created_before_ns = created[until], .limit = 6}),
+                expected)
           << from << " until " << until;
     }
   }
 }
 
-TEST(PartitionAdmin, AListPassesOverWhatIsLongGone) {
-  Machine m;
+TEST_P(PartitionAdmin, AListPassesOverWhatIsLongGone) {
+  Machine m(GetParam());
   const auto first = m.create().info->id.sequence;
   for (int i = 0; i < 3000; ++i) ASSERT_TRUE(m.cancel(m.create().info->id_text).has_value());
   m.pass(2 * 3600);
@@ -344,8 +362,8 @@ TEST(PartitionAdmin, AListPassesOverWhatIsLongGone) {
   EXPECT_EQ(m.list_all({.limit = 1}), (std::vector{last, first}));
 }
 
-TEST(PartitionAdmin, DeadLettersAreListedInTheOrderOfTheirDeaths) {
-  Machine m;
+TEST_P(PartitionAdmin, DeadLettersAreListedInTheOrderOfTheirDeaths) {
+  Machine m(GetParam());
   const auto broken = m.kill(3);
   m.kill(1, "RENDER", "broken", "other");
   const auto late = m.kill(2, "Other", "timeout: 5 s");
@@ -356,15 +374,15 @@ TEST(PartitionAdmin, DeadLettersAreListedInTheOrderOfTheirDeaths) {
   EXPECT_EQ(m.dead({.command = "OTHER"}), late);
   EXPECT_EQ(m.dead({.reason_prefix = "timeout"}), late);
   EXPECT_TRUE(m.dead({.reason_prefix = "imeout"}).empty());
-  const auto page = m.ask<DeadLetterPage>(
-      [&](auto done) { m.partition->list_dead_letters(m.caller(), {}, "", std::move(done)); });
+  const auto page =
+      m.ask<DeadLetterPage>([&](auto done) { m.partition->list_dead_letters(m.caller(), {}, "", std::move(done)); });
   const auto middle_ns = page->letters.at(2).died_ns;
   EXPECT_EQ(m.dead({.before_ns = middle_ns}), std::vector(all.begin(), all.begin() + 2));
   EXPECT_EQ(m.dead({.after_ns = middle_ns}), std::vector(all.begin() + 2, all.end()));
 }
 
-TEST(PartitionAdmin, ARedriveGivesTheDeadTheirAttemptsBack) {
-  Machine m;
+TEST_P(PartitionAdmin, ARedriveGivesTheDeadTheirAttemptsBack) {
+  Machine m(GetParam());
   const auto ids = m.kill(3);
   const auto theirs = m.kill(1, "RENDER", "broken", "other");
   auto outcome = m.redrive({}, true);
@@ -385,8 +403,8 @@ TEST(PartitionAdmin, ARedriveGivesTheDeadTheirAttemptsBack) {
   EXPECT_EQ(m.stats("RENDER").dead, 1U);
 }
 
-TEST(PartitionAdmin, ARedriveByIdTakesThoseOfTheTenantThatAreDead) {
-  Machine m;
+TEST_P(PartitionAdmin, ARedriveByIdTakesThoseOfTheTenantThatAreDead) {
+  Machine m(GetParam());
   const auto ids = m.kill(3);
   const auto theirs = m.kill(1, "RENDER", "broken", "other");
   const auto waiting = m.create().info->id_text;
@@ -398,8 +416,8 @@ TEST(PartitionAdmin, ARedriveByIdTakesThoseOfTheTenantThatAreDead) {
   EXPECT_EQ(m.dead(), (std::vector{ids[1]}));
 }
 
-TEST(PartitionAdmin, ARedriveIsSpreadOverTimeByItsRate) {
-  Machine m;
+TEST_P(PartitionAdmin, ARedriveIsSpreadOverTimeByItsRate) {
+  Machine m(GetParam());
   m.kill(10);
   EXPECT_EQ(m.redrive({}, false, 2).changed, 10U);
   EXPECT_EQ(m.stats("RENDER").ready, 1U);
@@ -415,8 +433,8 @@ TEST(PartitionAdmin, ARedriveIsSpreadOverTimeByItsRate) {
   EXPECT_EQ(seen, 10U);
 }
 
-TEST(PartitionAdmin, TheOldRetentionDoesNotReachARedrivenTask) {
-  Machine m;
+TEST_P(PartitionAdmin, TheOldRetentionDoesNotReachARedrivenTask) {
+  Machine m(GetParam());
   const auto ids = m.kill(3);
   m.pass(3500);
   ASSERT_EQ(m.redrive({.ids = {ids[0], ids[1]}}).changed, 2U);
@@ -432,8 +450,8 @@ TEST(PartitionAdmin, TheOldRetentionDoesNotReachARedrivenTask) {
   EXPECT_FALSE(m.get(ids[0]).has_value());
 }
 
-TEST(PartitionAdmin, ARedriveForgetsTheWebhookOfTheDeath) {
-  Machine m;
+TEST_P(PartitionAdmin, ARedriveForgetsTheWebhookOfTheDeath) {
+  Machine m(GetParam());
   const auto ids = m.kill(1, "RENDER", "broken", "acme", "http://example.com/x");
   ASSERT_EQ(m.hooks.jobs.size(), 1U);  // and nobody has answered it yet
   ASSERT_EQ(m.redrive().changed, 1U);
@@ -449,8 +467,8 @@ TEST(PartitionAdmin, ARedriveForgetsTheWebhookOfTheDeath) {
   EXPECT_TRUE(left->empty());
 }
 
-TEST(PartitionAdmin, APurgeTakesAllOfWhatItMeansAndNothingElse) {
-  Machine m;
+TEST_P(PartitionAdmin, APurgeTakesAllOfWhatItMeansAndNothingElse) {
+  Machine m(GetParam());
   const auto ids = m.kill(3);
   const auto other = m.kill(1, "RENDER", "timeout");
   const auto theirs = m.kill(1, "RENDER", "broken", "other");
@@ -466,8 +484,8 @@ TEST(PartitionAdmin, APurgeTakesAllOfWhatItMeansAndNothingElse) {
   EXPECT_EQ(m.stats("RENDER").dead, 0U);
 }
 
-TEST(PartitionAdmin, ManyDeadLettersAreRedrivenInOneCall) {
-  Machine m;
+TEST_P(PartitionAdmin, ManyDeadLettersAreRedrivenInOneCall) {
+  Machine m(GetParam());
   for (int i = 0; i < 600; ++i) m.create({.max_attempts = 1});
   while (true) {
     const auto tasks = m.claim(100);
@@ -482,12 +500,13 @@ TEST(PartitionAdmin, ManyDeadLettersAreRedrivenInOneCall) {
   EXPECT_EQ(claimed, 600U);
 }
 
-TEST(PartitionAdmin, CancelAndRedriveHaveTheirSpansInTheTasksTrace) {
-  Machine m;
+TEST_P(PartitionAdmin, CancelAndRedriveHaveTheirSpansInTheTasksTrace) {
+  Machine m(GetParam());
   const auto dead = m.kill(1)[0];
   m.redrive();
   ASSERT_TRUE(m.cancel(dead).has_value());
-  const auto timeline = m.ask<TimelineSnapshot>([&](auto done) { m.partition->get_timeline(m.caller(), dead, std::move(done)); });
+  const auto timeline =
+      m.ask<TimelineSnapshot>([&](auto done) { m.partition->get_timeline(m.caller(), dead, std::move(done)); });
   std::vector<core::EventKind> kinds;
   for (const auto& event : timeline->events) kinds.push_back(event.kind);
   using enum core::EventKind;

@@ -1,8 +1,10 @@
 """Dead letters: listed, put back with all their attempts, or gone; of one tenant, at a rate, across a kill."""
 
+import subprocess
 import time
 
 from harness import Context
+from harness.broker import find_binary
 
 CREATE, QUEUED, CLAIM, RUN, NACK, DEAD = (f"codeq.task.{n}" for n in ("create", "queued", "claim", "run", "nack", "dead_letter"))
 REDRIVE, SUBMIT = "codeq.task.redrive", "codeq.task.submit_result"
@@ -136,3 +138,23 @@ def test_a_filter_that_is_misspelt_deletes_nothing(new_world):
     for api in (world.producer, world.worker):
         assert api.call("POST", "/admin/dead-letters/purge", {}).status == 401
     assert ids(world.admin.dead_letters()) == dead
+
+
+def test_the_store_agrees_with_itself_after_all_of_it(new_world):
+    world = new_world(backend=False, IMAGE_CUT_MS=5)
+    dead = kill(world.producer, world.worker, 20)
+    world.admin.redrive(ids=dead[:10])
+    for task in world.worker.claim_batch("X", 6):
+        world.worker.nack(task["id"])  # they die again
+    world.producer.cancel(dead[8])
+    world.admin.purge(ids=dead[10:15])
+    world.admin.queue("X", "pause")
+    world.admin.queue("unused", "pause")
+    world.broker.restart()
+    stats = world.admin.queue("X")
+    assert (stats["ready"], stats["dlq"], stats["paused"]) == (3, 11, True)
+    world.broker.stop()
+    checked = subprocess.run([find_binary(), "store", "check", "--data", world.broker.data], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    world.broker.start()
+    assert world.admin.queue("X") == stats

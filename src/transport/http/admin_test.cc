@@ -32,8 +32,9 @@ TEST(HttpAdmin, TheQueuesOfTheTenantAreAFlatObjectOfThoseThatAreNotEmpty_Q7_G47)
   post(stack, "/tasks", R"({"command":"Mixed","payload":1})", "stranger");
   post(stack, "/tasks/claim", R"({"commands":["B"]})", "worker");
   kill(stack, "C");
-  EXPECT_EQ(get(stack, "/admin/queues").body,
-            R"({"codeq:q:b:acme:inprog":1,"codeq:q:c:acme:dlq":1,"codeq:q:mixed:acme:delayed":1,"codeq:q:mixed:acme:pending:4":1})");
+  EXPECT_EQ(
+      get(stack, "/admin/queues").body,
+      R"({"codeq:q:b:acme:inprog":1,"codeq:q:c:acme:dlq":1,"codeq:q:mixed:acme:delayed":1,"codeq:q:mixed:acme:pending:4":1})");
   EXPECT_EQ(get(stack, "/admin/queues", "producer").status, 401);
   EXPECT_EQ(get(stack, "/admin/queues", "worker").status, 401);
 }
@@ -97,7 +98,8 @@ TEST(HttpAdmin, ACancelledTaskIsReturnedAsItIsThen) {
   const auto kept = stack.create();
   EXPECT_EQ(post(stack, "/tasks/" + kept + "/cancel", "[", "producer").text("code"), "invalid-body");
   EXPECT_EQ(post(stack, "/tasks/" + kept + "/cancel", R"({"reason":7})", "producer").text("code"), "invalid-body");
-  EXPECT_EQ(post(stack, "/tasks/" + kept + "/cancel", R"({"reason":")" + std::string(1025, 'x') + "\"}", "producer").text("code"),
+  EXPECT_EQ(post(stack, "/tasks/" + kept + "/cancel", R"({"reason":")" + std::string(1025, 'x') + "\"}", "producer")
+                .text("code"),
             "invalid-argument");
 }
 
@@ -118,19 +120,19 @@ TEST(HttpAdmin, AListHasPagesWithoutPayloads) {
 
 TEST(HttpAdmin, BadFiltersOfAListAreNamed) {
   Stack stack;
-  for (const auto& [query, name] : std::vector<std::pair<std::string, std::string>>{
-           {"limit=0", "limit"},
-           {"limit=-1", "limit"},
-           {"limit=x", "limit"},
-           {"state=DEAD", "state"},
-           {"createdAfter=yesterday", "createdAfter"},
-           {"createdBefore=2026-01-01", "createdBefore"},
-           {"traceId=00000000000000000000000000000000", "traceId"},
-           {"traceId=12", "traceId"},
-           {"cursor=zz", "cursor"},
-           {"cursor=00", "cursor"},
-           {"cursor=0000000000000000", "cursor"},
-           {"command=" + std::string(257, 'x'), "command"}}) {
+  for (const auto& [query, name] :
+       std::vector<std::pair<std::string, std::string>>{{"limit=0", "limit"},
+                                                        {"limit=-1", "limit"},
+                                                        {"limit=x", "limit"},
+                                                        {"state=DEAD", "state"},
+                                                        {"createdAfter=yesterday", "createdAfter"},
+                                                        {"createdBefore=2026-01-01", "createdBefore"},
+                                                        {"traceId=00000000000000000000000000000000", "traceId"},
+                                                        {"traceId=12", "traceId"},
+                                                        {"cursor=zz", "cursor"},
+                                                        {"cursor=00", "cursor"},
+                                                        {"cursor=0000000000000000", "cursor"},
+                                                        {"command=" + std::string(257, 'x'), "command"}}) {
     const auto refused = get(stack, "/tasks?" + query);
     EXPECT_EQ(refused.status, 400) << query;
     EXPECT_EQ(refused.text("code"), "invalid-argument");
@@ -152,7 +154,8 @@ TEST(HttpAdmin, DeadLettersAreListedRedrivenAndPurged) {
   EXPECT_EQ(post(stack, "/admin/dead-letters/redrive", R"({"ids":[")" + second + R"("],"ratePerSecond":5})").body,
             R"({"matched":1,"redriven":1,"dryRun":false,"more":false})");
   EXPECT_EQ(post(stack, "/tasks/claim", "{}", "worker").text("id"), second);
-  EXPECT_EQ(post(stack, "/admin/dead-letters/purge", "").body, R"({"matched":1,"purged":1,"dryRun":false,"more":false})");
+  EXPECT_EQ(post(stack, "/admin/dead-letters/purge", "").body,
+            R"({"matched":1,"purged":1,"dryRun":false,"more":false})");
   EXPECT_EQ(get(stack, "/tasks/" + first).status, 404);
   EXPECT_EQ(get(stack, "/admin/dead-letters").body, R"({"deadLetters":[]})");
   EXPECT_EQ(get(stack, "/admin/dead-letters", "producer").status, 401);
