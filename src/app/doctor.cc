@@ -46,6 +46,8 @@ class Examination {
     data_folder();
     free_space();
     port();
+    stream("worker streams", config_.worker_stream_addr);
+    stream("producer streams", config_.producer_stream_addr);
     clock();
     descriptors();
     tracing();
@@ -62,6 +64,7 @@ class Examination {
   void free_space();
   void port();
   void running(const std::string& host);
+  void stream(const char* name, const std::string& address);
   void clock();
   void descriptors();
   void tracing();
@@ -239,6 +242,23 @@ void Examination::running(const std::string& host) {
         "`curl " + base + "/readyz?verbose` says why");
 }
 
+// "host:port", ":port" or, where they are off, nothing.
+void Examination::stream(const char* name, const std::string& address) {
+  if (address.empty()) return;
+  const auto colon = address.rfind(':');
+  auto host = address.substr(0, colon == std::string::npos ? 0 : colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (host == "localhost") host = "127.0.0.1";
+  const auto port = colon == std::string::npos ? 0 : std::atoi(address.c_str() + colon + 1);
+  const auto why = listen_error(host, port);
+  if (why == EADDRINUSE && in_use_) return add(name, Verdict::kOk, address + " is in use, as the data folder is");
+  if (why != 0)
+    return add(name, Verdict::kFail, address + ": " + std::strerror(why),
+               "see workerStreamAddr and producerStreamAddr");
+  add(name, Verdict::kOk,
+      address + (in_use_ ? " is free, though a broker runs: it has other settings" : " can be listened on"));
+}
+
 void Examination::clock() {
   const auto now = std::time(nullptr);
   if (now < kFirstRelease)
@@ -332,8 +352,8 @@ bool all_well(const std::vector<Finding>& findings) {
 std::string findings_text(const std::vector<Finding>& findings) {
   std::string out;
   for (const auto& finding : findings) {
-    out += fmt::format("{:<5} {:<15} {}\n", text_of(finding.verdict), finding.name, finding.what);
-    if (!finding.advice.empty()) out += fmt::format("{:21} -> {}\n", "", finding.advice);
+    out += fmt::format("{:<5} {:<16} {}\n", text_of(finding.verdict), finding.name, finding.what);
+    if (!finding.advice.empty()) out += fmt::format("{:22} -> {}\n", "", finding.advice);
   }
   return out;
 }

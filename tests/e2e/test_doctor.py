@@ -63,7 +63,10 @@ def test_a_port_that_somebody_else_has_is_a_failure(new_world):
         other.listen()
         world.broker.port = other.getsockname()[1]
         status, checks = doctor(world)
-    assert status == 1 and checks["port"][0][0] == "fail" and "another port" in checks["port"][0][2]
+        assert status == 1 and checks["port"][0][0] == "fail" and "another port" in checks["port"][0][2]
+        world.broker.port = 0
+        status, checks = doctor(world, WORKER_STREAM_ADDR=f"127.0.0.1:{other.getsockname()[1]}")
+    assert status == 1 and checks["worker streams"][0][0] == "fail" and checks["port"][0][0] == "ok"
 
 
 @pytest.mark.parametrize(("settings", "name", "verdict"), [
