@@ -266,6 +266,7 @@ class Partition final : public Broker {
   void start_dead_work(Caller caller, DeadLetterFilter filter, std::unique_ptr<DeadWork> work, Done<DeadLetterOutcome> done);
   void scan_dead(std::shared_ptr<Sweep> sweep);
   bool redrive_some(const std::shared_ptr<Sweep>& sweep);  // whether all of them are
+  void resumed(const std::string& tenant, const std::string& command);
   [[nodiscard]] QueueStats stats_of(std::string_view tenant, std::string_view command);
   [[nodiscard]] std::optional<Error> create_refusal(bool needs_rows) const;
   void create_now(const Caller& caller, std::vector<Result<core::CreateRecord>> records,

@@ -101,6 +101,19 @@ void Partition::queues(Caller caller, Done<std::vector<TenantQueue>> done) {
       });
 }
 
+// What waits there is news again: for the claims that are parked, and for subscribers.
+void Partition::resumed(const std::string& tenant, const std::string& command) {
+  const auto* queue = state_.ready_queue(tenant, command);
+  if (queue == nullptr) return;
+  const auto key = core::queue_key(tenant, command);
+  woken_.insert(key);
+  if (state_.subscriptions().empty()) return;
+  const auto head = queue->front();
+  with_tasks({head}, [this, head, key] {
+    if (const auto* task = state_.task(head)) note_ready(task->info, key);
+  });
+}
+
 void Partition::pause(Caller caller, std::string command, bool paused, Done<QueueStats> done) {
   if (blank(command) || command.size() > kCommandBytesMax || command.find('\0') != std::string::npos)
     return done(fail(Code::kInvalidCommand, "invalid command"));
@@ -115,7 +128,7 @@ void Partition::pause(Caller caller, std::string command, bool paused, Done<Queu
           const auto effects =
               change(core::PauseRecord{.time_ns = stamp_ns_, .tenant = tenant, .command = command, .paused = paused});
           CHECK(effects.has_value());
-          if (!paused) woken_.insert(core::queue_key(tenant, command));  // for the claims that wait
+          if (!paused) resumed(tenant, command);
           outcome = stats_of(tenant, command);
         }
         answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
