@@ -248,11 +248,19 @@ CommandTree tree_of(const CLI::App& app) {
   return tree;
 }
 
+void add_doctor(CLI::App& app, Cli& cli) {
+  CLI::App* doctor = app.add_subcommand("doctor", "Check settings, data folder, port, clock, limits, collector and the running broker");
+  add_config_option(doctor, cli);
+  doctor->add_flag("--json", cli.data.json, "Print one JSON object");
+  doctor->footer("Changes nothing. Status 1 if a check failed; a warning is no failure.");
+  choose(doctor, cli, Command::kDoctor);
+}
+
 // What to say of a first word that is no command; nothing where it is one, or an option.
 std::string unknown_command(const CLI::App& app, int argc, const char* const* argv) {
-  constexpr std::array<std::string_view, 16> kCommands{"serve", "dev",    "demo",       "bench",  "backup", "restore",
+  constexpr std::array<std::string_view, 17> kCommands{"serve", "dev",    "demo",       "bench",  "backup", "restore",
                                                        "store", "config", "init",       "auth",   "task",   "worker",
-                                                       "queue", "dlq",    "completion", "version"};
+                                                       "queue", "dlq",    "completion", "doctor", "version"};
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc < 2 || argv[1][0] == '-' || !app.get_subcommands(is_named).empty()) return "";
   const auto near = nearest(argv[1], kCommands);
@@ -280,6 +288,7 @@ std::expected<Cli, CliExit> parse_cli(int argc, const char* const* argv) {
   add_restore(app, cli);
   add_store(app, cli);
   add_config(app, cli);
+  add_doctor(app, cli);
   add_receiver(app, cli);
   add_client_commands(app, cli.client, [&cli] { cli.command = Command::kClient; });
   std::string shell;

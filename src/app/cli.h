@@ -30,6 +30,7 @@ enum class Command : std::uint8_t {
   kStoreStats,
   kClient,      // `client` says which
   kCompletion,
+  kDoctor,
 };
 
 struct DevOptions {
@@ -65,7 +66,7 @@ struct DataOptions {
   std::string to;                  // backup: the folder that it becomes
   std::string from;                // restore: a backup
   bool verify_only = false;        // restore: check the backup, copy nothing
-  bool json = false;               // store stats
+  bool json = false;               // store stats, doctor
 };
 
 struct Cli {

@@ -102,6 +102,7 @@ TEST(Cli, HelpIsPrintedWithStatusZeroForEveryCommand) {
                                                                  {"config", "--help"},
                                                                  {"config", "check", "--help"},
                                                                  {"config", "explain", "--help"},
+                                                                 {"doctor", "--help"},
                                                                  {"version", "--help"}}) {
     const auto help = parse(words);
     ASSERT_FALSE(help) << words.front();

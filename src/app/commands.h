@@ -16,6 +16,7 @@ int backup(const Cli& cli);
 int restore(const Cli& cli);
 int store_check(const Cli& cli);
 int store_stats(const Cli& cli);
+int doctor(const Cli& cli);
 
 int exit_status_of(Code code);  // of a failure of log or store
 

@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
     case Command::kRestore: return restore(*cli);
     case Command::kStoreCheck: return store_check(*cli);
     case Command::kStoreStats: return store_stats(*cli);
+    case Command::kDoctor: return doctor(*cli);
     case Command::kConfigCheck:
     case Command::kConfigExplain:
     case Command::kConfigDocs: {

@@ -228,8 +228,31 @@ void body(Io& io, R& r, std::uint8_t version) {
     io(r.tenant);
     io(r.subject);
     if constexpr (std::same_as<T, RenewSubscriptionRecord>) io(r.ttl_ns);
+  } else if constexpr (std::same_as<T, ExpireSubscriptionsRecord>) {
+    // its time is all
+  } else if constexpr (std::same_as<T, CancelRecord>) {
+    io(r.sequence);
+    io(r.id_random);
+    io(r.tenant);
+    io(r.reason);
+    io(r.received_ns);
+    io(r.span.bytes);
+    io(r.wait_span.bytes);
+    optional_context(io, r.request);
+    io(r.delivery_id);
+    io(r.retention_ns);
+  } else if constexpr (std::same_as<T, RedriveRecord>) {
+    io(r.sequence);
+    io(r.tenant);
+    io(r.visible_ns);
+    io(r.received_ns);
+    io(r.span.bytes);
+    optional_context(io, r.request);
   } else {
-    static_assert(std::same_as<T, ExpireSubscriptionsRecord>);
+    static_assert(std::same_as<T, PauseRecord>);
+    io(r.tenant);
+    io(r.command);
+    io(r.paused);
   }
 }
 

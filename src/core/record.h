@@ -199,11 +199,41 @@ struct ExpireSubscriptionsRecord {
   std::int64_t time_ns = 0;
 };
 
+// --- what people do to tasks and queues from outside (docs/lifecycle.md) ---
+// A producer ends a task that has not finished.
+struct CancelRecord {
+  std::int64_t time_ns = 0;
+  std::uint64_t sequence = 0, id_random = 0;
+  std::string tenant, reason;
+  std::int64_t received_ns = 0;
+  SpanId span;       // of the cancellation
+  SpanId wait_span;  // of the waiting or the run that it ends
+  SpanContext request;
+  std::uint64_t delivery_id = 0;
+  std::int64_t retention_ns = 0;
+};
+// A dead task gets its attempts back and waits again.
+struct RedriveRecord {
+  std::int64_t time_ns = 0;
+  std::uint64_t sequence = 0;
+  std::string tenant;
+  std::int64_t visible_ns = 0;  // <= time: at once
+  std::int64_t received_ns = 0;
+  SpanId span;
+  SpanContext request;
+};
+struct PauseRecord {
+  std::int64_t time_ns = 0;
+  std::string tenant, command;
+  bool paused = false;
+};
+
 // The order is the type byte on disk (from 1): append only.
 using Record = std::variant<CreateRecord, ClaimRecord, HeartbeatRecord, AbandonRecord, NackRecord, ExpireRecord,
                             SubmitRecord, PromoteRecord, UndeliveredRecord, RetireRecord, WebhookRecord, ReplayRecord,
                             DurableRecord, ClockRecord, RetireBatchRecord, PutTopicRecord, DeleteTopicRecord,
-                            SubscribeRecord, RenewSubscriptionRecord, UnsubscribeRecord, ExpireSubscriptionsRecord>;
+                            SubscribeRecord, RenewSubscriptionRecord, UnsubscribeRecord, ExpireSubscriptionsRecord,
+                            CancelRecord, RedriveRecord, PauseRecord>;
 
 void append_record(const Record& record, std::string& group);
 Result<std::vector<Record>> decode_group(std::string_view group);

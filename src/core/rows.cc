@@ -302,7 +302,7 @@ std::string encode_body(const Task& task) {
   return out;
 }
 
-Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& into) {
+Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& into, bool with_payload) {
   auto info = std::make_shared<TaskInfo>();
   auto& i = *info;
   Reader io(value);
@@ -341,7 +341,10 @@ Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& i
     io(i.content_hash_high);
     io(i.key_expires_ns);
   }
-  io(into.payload);
+  if (with_payload)
+    io(into.payload);
+  else
+    io.bytes();
   if (!io.ok() || !io.at_end() || version != kVersion || priority >= kPriorities) return damaged("body", sequence);
   i.priority = priority;
   i.id_text = to_string(i.id);

@@ -79,7 +79,8 @@ struct Task;
 std::string encode_body(const Task& task);
 std::string encode_live(const Task& task);
 std::string encode_done(const Task& task);
-Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& into);
+// `with_payload`: false leaves it null, for who only looks through many.
+Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& into, bool with_payload = true);
 Result<void> decode_live(std::uint64_t sequence, std::string_view value, Task& into);  // after decode_body
 Result<void> decode_done(std::uint64_t sequence, std::string_view value, Task& into);  // after decode_body
 

@@ -104,7 +104,7 @@ std::uint64_t Queue::front() const {
 
 Queue* State::ready_queue(std::string_view tenant, std::string_view command, const std::string* worker) const {
   const auto it = queues_.find(queue_key(tenant, command));
-  if (it == queues_.end() || it->second->ready_count == 0) return nullptr;
+  if (it == queues_.end() || it->second->ready_count == 0 || it->second->paused) return nullptr;
   return worker == nullptr || it->second->admits(*worker) ? it->second.get() : nullptr;
 }
 
@@ -115,7 +115,7 @@ Queue* State::ready_queue_of_any(std::string_view tenant, const std::string* wor
     Queue* oldest = nullptr;
     for (auto* candidate : it->second)
       if (const auto& level = candidate->ready[p];
-          !level.empty() && (oldest == nullptr || level.front() < oldest->ready[p].front()) &&
+          !candidate->paused && !level.empty() && (oldest == nullptr || level.front() < oldest->ready[p].front()) &&
           (worker == nullptr || candidate->admits(*worker)))
         oldest = candidate;
     if (oldest != nullptr) return oldest;
@@ -153,7 +153,7 @@ Queue& State::queue(const std::string& tenant, std::string_view command) {
 }
 
 void State::drop_queue_if_unused(Queue& queue) {
-  if (queue.tasks() != 0) return;
+  if (queue.tasks() != 0 || queue.paused) return;
   mark_changed(queue);
   queues_by_id_.erase(queue.id);
   queues_.erase(queue_key(queue.tenant, queue.command));
@@ -203,6 +203,14 @@ void State::make_ready(Task& task, std::int64_t now_ns, WaitCause cause, Effects
 void State::count_ready(Queue& queue) {
   if (queue.ready_count++ == 0) ready_of_[queue.tenant].insert(&queue);
   ++ready_;
+}
+
+void State::uncount_ready(Queue& queue) {
+  --ready_;
+  if (--queue.ready_count > 0) return;
+  const auto mine = ready_of_.find(queue.tenant);
+  mine->second.erase(&queue);
+  if (mine->second.empty()) ready_of_.erase(mine);
 }
 
 void State::put_back(Task& task, std::int64_t now_ns, std::int64_t delay_ns, WaitCause cause, Effects& effects) {
@@ -402,15 +410,10 @@ Result<Effects> State::on(const ClaimRecord& r) {
   if (level.empty() || level.front() != r.sequence)
     return fail(Code::kInternal, "not the head of its queue: " + std::to_string(r.sequence) + ", " +
                                      (level.empty() ? "which is empty" : "which is " + std::to_string(level.front())));
-  if (!task.queue->admits(*r.worker)) return fail(Code::kNotFound, "not-found");
+  if (task.queue->paused || !task.queue->admits(*r.worker)) return fail(Code::kNotFound, "not-found");
   level.pop_front();
   touch(task);
-  --ready_;
-  if (--task.queue->ready_count == 0) {
-    const auto mine = ready_of_.find(task.queue->tenant);
-    mine->second.erase(task.queue);
-    if (mine->second.empty()) ready_of_.erase(mine);
-  }
+  uncount_ready(*task.queue);
   ++task.queue->in_progress;
   ++task.attempts;
   task.status = Status::kInProgress;

@@ -40,6 +40,7 @@ struct Queue {
   std::array<ReadyQueue, kPriorities> ready;
   std::uint64_t ready_count = 0, delayed = 0, in_progress = 0;
   std::uint64_t finished = 0, dead = 0;  // not retired yet; the dead are among the finished
+  bool paused = false;                   // nothing of it is handed out; it stays while it is, also without tasks
   bool changed = false;                  // since the last cut
   std::uint32_t picks = 0;               // claims since the head was last looked after; not part of the state
   const Topic* topic = nullptr;          // its policy, if it has one
@@ -50,7 +51,7 @@ struct Queue {
   // As its topic limits the consumers.
   [[nodiscard]] bool admits(const std::string& worker) const { return topic == nullptr || has_room_for(worker); }
   [[nodiscard]] bool has_room_for(const std::string& worker) const;
-  [[nodiscard]] std::uint64_t tasks() const { return ready_count + delayed + in_progress + finished; }  // at 0 it goes
+  [[nodiscard]] std::uint64_t tasks() const { return ready_count + delayed + in_progress + finished; }  // at 0 it goes, unless paused
 };
 
 struct Task {
@@ -141,7 +142,7 @@ class State {
   // Ids of one tenant's deliveries after `after`, at most `limit`, in order.
   [[nodiscard]] std::vector<std::uint64_t> deliveries_of(const std::string& tenant, std::uint64_t after,
                                                          std::size_t limit) const;
-  // The queue of that command, where a task of it is ready. `worker`: who asks; a queue whose topic has no room for another
+  // The queue of that command, where a task of it is ready and it is not paused. `worker`: who asks; a queue whose topic has no room for another
   // one is as good as empty then.
   [[nodiscard]] Queue* ready_queue(std::string_view tenant, std::string_view command,
                                    const std::string* worker = nullptr) const;
@@ -168,6 +169,7 @@ class State {
   [[nodiscard]] std::size_t tasks_in_memory() const { return tasks_.size(); }
   [[nodiscard]] std::uint64_t waiting() const { return ready_ + delayed_.size(); }
   [[nodiscard]] std::uint64_t records() const { return records_; }
+  [[nodiscard]] std::uint64_t last_sequence() const { return last_sequence_; }  // of the newest task
   [[nodiscard]] std::int64_t last_time_ns() const { return last_time_ns_; }
   [[nodiscard]] const ClockRecord& clock() const { return clock_; }
 
@@ -210,7 +212,7 @@ class State {
   Cut take_cut();
   // The cut with this task has been written. After this it may be evicted.
   void settled(std::uint64_t sequence);
-  [[nodiscard]] bool changed() const { return !dirty_.empty() || !changes_.empty(); }
+  [[nodiscard]] bool changed() const { return !dirty_.empty() || !changes_.empty() || !changed_queues_.empty(); }
   [[nodiscard]] bool cutting() const { return cutting_; }
   [[nodiscard]] bool has_open_events() const { return !open_.empty(); }
   // From rows, before any record: the scalars, the queues, then every live row in order of sequence, then deliveries.
@@ -254,6 +256,9 @@ class State {
   static void release_holder(Task& task, Effects& effects);
   void copy_dead(const Task& dead, std::int64_t now_ns, const ReturnRules& rules, Effects& effects);
   void digest_catalogue(std::string& out) const;
+  Result<Effects> on(const CancelRecord&);  // these three: state_admin.cc
+  Result<Effects> on(const RedriveRecord&);
+  Result<Effects> on(const PauseRecord&);
 
   Result<Task*> owned(const OwnerFields& owner, std::int64_t now_ns);
   Queue& queue(const std::string& tenant, std::string_view command);
@@ -270,6 +275,7 @@ class State {
   void note(Task& task, Event event, Effects& effects);
   void end_lease(Task& task, Effects& effects);
   void count_ready(Queue& queue);
+  void uncount_ready(Queue& queue);
   void make_ready(Task& task, std::int64_t now_ns, WaitCause cause, Effects& effects);
   void put_back(Task& task, std::int64_t now_ns, std::int64_t delay_ns, WaitCause cause, Effects& effects);
   // Nack and expiry: back with a delay, or dead.

@@ -113,6 +113,7 @@ std::string State::digest() const {
     io(q.in_progress);
     io(q.dead);
     io(q.finished);
+    io(q.paused);
     io(q.id);
     io(q.topic != nullptr);
     io(q.counted);

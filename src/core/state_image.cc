@@ -11,6 +11,7 @@ namespace codeq::core {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kPausedQueue = 2;  // version of a queue's row with what only a paused one has
 
 std::string joined(std::string_view a, std::string_view b) {
   std::string key;
@@ -193,12 +194,13 @@ void State::begin_cut() {
     queue->changed = false;
     std::string value;
     Writer io(value);
-    io(kVersion);
+    io(queue->paused ? kPausedQueue : kVersion);
     io(queue->tenant);
     io(queue->command);
     io(queue->label);
     io(queue->finished);
     io(queue->dead);
+    if (queue->paused) io(queue->paused);
     cut_.rows.push_back({.table = Table::kQueue, .op = Row::Op::kPut, .key = queue_row_key(id), .value = std::move(value)});
   }
   cut_.rows.push_back({.table = Table::kMeta, .op = Row::Op::kPut, .key = kStateKey, .value = encode_meta()});
@@ -289,7 +291,9 @@ Result<void> State::restore_queue(std::string_view key, std::string_view value) 
   io(queue->label);
   io(queue->finished);
   io(queue->dead);
-  if (!io.ok() || !io.at_end() || version != kVersion || key.size() != 4) return damaged("table queue");
+  if (version == kPausedQueue) io(queue->paused);
+  if (!io.ok() || !io.at_end() || version < kVersion || version > kPausedQueue || key.size() != 4)
+    return damaged("table queue");
   queue->id = static_cast<std::uint32_t>(number_at(std::string(4, '\0') + std::string(key), 0));
   queues_by_id_[queue->id] = queue.get();
   auto text = queue_key(queue->tenant, queue->command);

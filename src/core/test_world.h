@@ -101,6 +101,37 @@ struct World {
     return state.apply(PutTopicRecord{
         .time_ns = now, .tenant = std::move(tenant), .name = std::move(name), .policy = std::move(policy)});
   }
+  CancelRecord cancel_record(const Task& task, std::string reason) {
+    return {.time_ns = now,
+            .sequence = task.info->id.sequence,
+            .id_random = task.info->id.random,
+            .tenant = task.info->tenant,
+            .reason = std::move(reason),
+            .received_ns = now,
+            .span = span(++draws),
+            .wait_span = span(++draws),
+            .request = {},
+            .delivery_id = ++draws,
+            .retention_ns = 24LL * 3600 * kSecond};
+  }
+  Result<Effects> cancel(const Task& task, std::string reason = "") {
+    return state.apply(cancel_record(task, std::move(reason)));
+  }
+  RedriveRecord redrive_record(const Task& task, std::int64_t visible_ns) {
+    return {.time_ns = now,
+            .sequence = task.info->id.sequence,
+            .tenant = task.info->tenant,
+            .visible_ns = visible_ns,
+            .received_ns = now,
+            .span = span(++draws),
+            .request = {}};
+  }
+  Result<Effects> redrive(const Task& task, std::int64_t visible_ns = 0) {
+    return state.apply(redrive_record(task, visible_ns));
+  }
+  Result<Effects> pause(bool paused, const std::string& command = "render") {
+    return state.apply(PauseRecord{.time_ns = now, .tenant = kTenant, .command = command, .paused = paused});
+  }
   Result<Effects> expire(const Task& task) {
     return state.apply(
         ExpireRecord{.time_ns = now, .sequence = task.info->id.sequence, .span = span(++draws), .rules = rules()});
@@ -195,7 +226,7 @@ inline std::vector<std::pair<std::string, std::string>> random_history(std::uint
     auto* task = w.state.task(1 + pick(20));
     const auto worker = pick(2) == 0 ? kAlice : kBob;
     if (pick(4) == 0) log(random_catalogue_change(rng, w));
-    switch (pick(10)) {
+    switch (pick(13)) {
       case 0:
       case 1: {
         CreateRecord r{.time_ns = w.now,
@@ -268,6 +299,23 @@ inline std::vector<std::pair<std::string, std::string>> random_history(std::uint
                             .attempts_max = 2,
                             .backoff_base_ns = kSecond,
                             .backoff_max_ns = kSecond});
+        break;
+      case 9:
+        if (task != nullptr) log(w.cancel_record(*task, pick(2) == 0 ? "" : "not needed"));
+        break;
+      case 10: {
+        std::uint64_t dead = 0;
+        for (std::uint64_t sequence = 1; sequence <= 400 && dead == 0; ++sequence)
+          if (const auto* one = w.state.task(sequence); one != nullptr && one->place == Place::kDead) dead = sequence;
+        if (dead != 0)
+          log(w.redrive_record(*w.state.task(dead), pick(2) == 0 ? 0 : w.now + static_cast<std::int64_t>(pick(9)) * kSecond));
+        break;
+      }
+      case 11:
+        log(PauseRecord{.time_ns = w.now,
+                        .tenant = kTenant,
+                        .command = pick(3) == 0 ? "never-used" : pick(2) == 0 ? "RENDER" : "encode",
+                        .paused = pick(3) == 0});
         break;
       default:
         while (!w.state.leases().empty() && w.state.leases().begin()->first <= w.now)

@@ -29,14 +29,16 @@ enum class EventKind : std::uint8_t {
   kLeaseExpired,
   kDeadLetter,
   kWebhook,
+  kCancel,
+  kRedrive,
 };
 enum class WaitCause : std::uint8_t { kReady = 1, kDelayed, kBackoff, kLeaseExpired };  // codeq.wait.cause
-enum class RunOutcome : std::uint8_t { kCompleted = 1, kFailed, kNack, kAbandoned };  // codeq.run.outcome
+enum class RunOutcome : std::uint8_t { kCompleted = 1, kFailed, kNack, kAbandoned, kCancelled };  // codeq.run.outcome
 
 struct Event {
   EventKind kind{};
   std::uint8_t detail = 0;  // WaitCause on kQueued/kDelayed, RunOutcome on kRun, Status on kSubmitResult,
-      // 1 nack or 2 expiry on kDeadLetter, WebhookError on kWebhook
+      // 1 nack or 2 expiry on kDeadLetter, WebhookError on kWebhook, the Place that was left on kCancel
   std::uint32_t attempt = 0;  // delivery of the task; on kWebhook the delivery attempt of the webhook
   std::int64_t start_ns = 0;
   std::int64_t end_ns = 0;  // 0 while the commit that ends it is under way

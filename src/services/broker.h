@@ -5,6 +5,7 @@
 // Errors   kOverloaded (queue full: answer 503), kUnavailable (stopping), and those named at each call
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -146,6 +147,51 @@ inline std::vector<LeaseRef> leases_of(const std::vector<TaskSnapshot>& tasks) {
   return leases;
 }
 
+// --- what people look at and do from outside; all of the caller's tenant ---
+enum class TaskState : std::uint8_t { kReady = 1, kDelayed, kLeased, kCompleted, kFailed, kDead };
+struct TaskFilter {
+  std::string command;  // in any case; empty: all
+  std::optional<TaskState> state;
+  std::optional<std::int64_t> created_after_ns, created_before_ns;  // the first inclusive, the second not
+  core::TraceId trace_id;  // invalid: any
+  std::string worker;  // who holds it or had it last; empty: any
+  std::size_t limit = 50;
+  std::uint64_t below = 0;  // `next` of the page before; 0: from the newest on
+};
+// Without payloads. A page may have fewer than were asked for, also none, and still a next one.
+struct TaskPage {
+  std::vector<TaskSnapshot> tasks;
+  std::uint64_t next = 0;  // 0: that was all
+};
+struct DeadLetterFilter {
+  std::string command;  // in any case; empty: all
+  std::string reason_prefix;  // of the task's error
+  std::optional<std::int64_t> after_ns, before_ns;  // when it died; the first inclusive, the second not
+  std::vector<std::string> ids;  // empty: all
+  std::size_t limit = 100;
+};
+struct DeadLetter {
+  TaskSnapshot task;  // without its payload
+  std::int64_t died_ns = 0;
+};
+struct DeadLetterPage {
+  std::vector<DeadLetter> letters;  // those that are forgotten first come first
+  std::string next;  // where the next page begins, 16 bytes; empty: that was all
+};
+struct DeadLetterOutcome {
+  std::size_t matched = 0, changed = 0;
+  bool more = false;  // there are more than the limit
+};
+struct QueueStats {
+  std::uint64_t ready = 0, delayed = 0, in_progress = 0, dead = 0;
+  bool paused = false;
+};
+struct TenantQueue {
+  std::string command;  // lower case
+  std::array<std::uint64_t, core::kPriorities> ready{};
+  QueueStats counts;
+};
+
 // Names a parked call, so that its caller can go away.
 using CallId = std::uint64_t;
 
@@ -196,6 +242,19 @@ class Broker {
   virtual void unsubscribe(Caller, std::string id, Done<void>) = 0;
   virtual void list_subscriptions(Caller, Done<std::vector<core::Subscription>>) = 0;  // of the tenant
   virtual void subscription_counts(Done<std::vector<SubscriptionCount>>) = 0;  // over all tenants, for the metrics
+  // Newest first. What was changed before the call is seen.
+  virtual void list_tasks(Caller, TaskFilter, Done<TaskPage>) = 0;
+  // A task that has not finished ends as failed: kNotFound, kNotInProgress.
+  virtual void cancel(Caller, std::string task_id, std::string reason, Done<TaskSnapshot>) = 0;
+  virtual void list_dead_letters(Caller, DeadLetterFilter, std::string from, Done<DeadLetterPage>) = 0;
+  // Back to their queues with all their attempts, at most `rate_per_second` of them in a second; <= 0: all at once.
+  virtual void redrive(Caller, DeadLetterFilter, bool dry_run, std::int64_t rate_per_second, Done<DeadLetterOutcome>) = 0;
+  // Gone with everything that is theirs; where a webhook is still to be delivered, a minute later.
+  virtual void purge(Caller, DeadLetterFilter, bool dry_run, Done<DeadLetterOutcome>) = 0;
+  virtual void queue_stats(Caller, std::string command, Done<QueueStats>) = 0;
+  virtual void queues(Caller, Done<std::vector<TenantQueue>>) = 0;  // those that have tasks, or are paused
+  // Claims find nothing there until it is resumed; everything else goes on. kInvalidCommand, kOverloaded.
+  virtual void pause(Caller, std::string command, bool paused, Done<QueueStats>) = 0;
 
   // Record time: what every span and timestamp of the broker is measured in.
   [[nodiscard]] virtual std::int64_t now_ns() const = 0;

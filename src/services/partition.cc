@@ -351,7 +351,7 @@ std::optional<std::int64_t> Partition::next_wake_steady_ns() const {
   if (const auto due = outbox_.next_due()) consider(*due);
   if (const auto due = subscriptions_due_ns()) consider(*due);
   if (changed_since_ns_ != 0 && !cut_offered_ && !state_.cutting()) {
-    const auto cut = changed_since_ns_ + options_.cut_after_ns;
+    const auto cut = changed_since_ns_ + cut_delay_ns();
     at = at ? std::min(*at, cut) : cut;
   }
   return at;

@@ -153,6 +153,14 @@ class Partition final : public Broker {
   void unsubscribe(Caller, std::string id, Done<void>) override;
   void list_subscriptions(Caller, Done<std::vector<core::Subscription>>) override;
   void subscription_counts(Done<std::vector<SubscriptionCount>>) override;
+  void list_tasks(Caller, TaskFilter, Done<TaskPage>) override;
+  void cancel(Caller, std::string task_id, std::string reason, Done<TaskSnapshot>) override;
+  void list_dead_letters(Caller, DeadLetterFilter, std::string from, Done<DeadLetterPage>) override;
+  void redrive(Caller, DeadLetterFilter, bool dry_run, std::int64_t rate_per_second, Done<DeadLetterOutcome>) override;
+  void purge(Caller, DeadLetterFilter, bool dry_run, Done<DeadLetterOutcome>) override;
+  void queue_stats(Caller, std::string command, Done<QueueStats>) override;
+  void queues(Caller, Done<std::vector<TenantQueue>>) override;
+  void pause(Caller, std::string command, bool paused, Done<QueueStats>) override;
   [[nodiscard]] std::int64_t now_ns() const override { return time_.now_ns(); }
   [[nodiscard]] std::int64_t to_record_ns(std::int64_t steady_ns) const override {
     return time_.to_record_ns(steady_ns);
@@ -244,6 +252,23 @@ class Partition final : public Broker {
   struct Sweep;
   void scan_retirements(std::shared_ptr<Sweep> sweep);
   void give_up(Sweep& sweep);
+
+  // --- lists, dead letters (partition_list.cc, partition_dead_letters.cc) ---
+  struct Listing;
+  struct DeadListing;
+  struct DeadWork;
+  // Runs `then` once the store shows everything that has changed until now; with false where that will not be any more.
+  void after_cut(std::move_only_function<void(bool)> then);
+  void run_cut_waiters();
+  [[nodiscard]] std::int64_t cut_delay_ns() const;
+  void look_further(std::shared_ptr<Listing> listing);
+  void look_further(std::shared_ptr<DeadListing> listing);
+  [[nodiscard]] std::unordered_set<std::uint32_t> queues_of(const std::string& tenant, const std::string& command);
+  void start_dead_work(Caller caller, DeadLetterFilter filter, std::unique_ptr<DeadWork> work, Done<DeadLetterOutcome> done);
+  void scan_dead(std::shared_ptr<Sweep> sweep);
+  bool redrive_some(const std::shared_ptr<Sweep>& sweep);  // whether all of them are
+  void resumed(const std::string& tenant, const std::string& command);
+  [[nodiscard]] QueueStats stats_of(std::string_view tenant, std::string_view command);
   [[nodiscard]] std::optional<Error> create_refusal(bool needs_rows) const;
   void create_now(const Caller& caller, std::vector<Result<core::CreateRecord>> records,
                   const std::vector<std::pair<std::optional<std::int64_t>, std::int64_t>>& when,
@@ -280,7 +305,7 @@ class Partition final : public Broker {
   std::optional<WebhookJob> job_for(std::uint64_t delivery, core::SpanId span);
   [[nodiscard]] const core::Task* find(const std::string& id, const std::string& tenant) const;
   [[nodiscard]] std::vector<std::uint64_t> sequence_of(const std::string& id) const;  // none: not an id of ours
-  [[nodiscard]] TaskSnapshot snapshot(const core::Task& task) const;
+  [[nodiscard]] static TaskSnapshot snapshot(const core::Task& task);
   [[nodiscard]] DeliverySnapshot snapshot(std::uint64_t id, const core::Delivery& delivery);
   [[nodiscard]] core::OwnerFields owner_fields(const Caller& caller, const std::string& task_id,
                                                std::optional<std::uint64_t> token);
@@ -333,6 +358,13 @@ class Partition final : public Broker {
   bool swept_ = false;                             // since the start
   std::int64_t retire_due_ns_ = 0;                 // when the store may have something to retire
   std::int64_t retire_new_ns_ = INT64_MAX, retire_cut_ns_ = INT64_MAX;  // of tasks that finished since, or in, the cut
+  struct CutWaiter {
+    std::uint64_t cut = 0;
+    std::move_only_function<void(bool)> then;
+  };
+  std::vector<CutWaiter> cut_waiters_;
+  std::size_t listings_ = 0;                       // under way
+
   std::atomic<std::size_t> unsaved_seen_{0}, ready_seen_{0}, queue_seen_{0}, tasks_seen_{0};
 
   std::atomic<std::uint64_t> next_call_{1};

@@ -140,7 +140,7 @@ core::OwnerFields Partition::owner_fields(const Caller& caller, const std::strin
           .request = caller.request};
 }
 
-TaskSnapshot Partition::snapshot(const core::Task& task) const {
+TaskSnapshot Partition::snapshot(const core::Task& task) {
   const bool leased = task.place == core::Place::kLeased;
   return {.info = task.info,
           .payload = task.payload,

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "services/partition.h"
+#include "services/partition_sweep.h"
 
 namespace codeq::services {
 
@@ -15,27 +16,13 @@ constexpr std::size_t kAhead = 512;                             // tasks of a qu
 constexpr std::size_t kAheadBytes = std::size_t{4} << 20;       // or so many bytes of them
 constexpr std::size_t kReadSlice = 64;
 constexpr std::size_t kEncodedPerRound = 512, kSettledPerRound = 1024;
-constexpr std::size_t kRetiredPerSweep = 16'384, kRetiredPerRound = 1024, kRowsPerScan = 32'768;
+constexpr std::size_t kRetiredPerRound = 1024, kRowsPerScan = 32'768;
 
 std::string key_of_create(const std::string& tenant, const std::string& idempotency_key) {
   return core::queue_key(tenant, {}) + idempotency_key;
 }
 
 }  // namespace
-
-// One pass over the finished tasks whose time has come: scan, retire, wait until the store has heard of it.
-struct Partition::Sweep {
-  enum class Phase : std::uint8_t { kNew, kCutting, kScanning, kLoading, kRetiring, kSaving } phase = Phase::kNew;
-  std::int64_t before_ns = 0;
-  std::size_t limit = kRetiredPerSweep;
-  std::string tenant;  // of a cleanup; empty: all
-  std::optional<Done<std::size_t>> done;
-  std::string from;  // where the scan goes on
-  std::vector<core::RetireEntry> entries;
-  std::size_t next = 0;
-  std::uint64_t retired = 0, cut = 0;
-  std::int64_t due_ns = INT64_MAX;  // of the first entry that stays
-};
 
 // ---------------------------------------------------------------- reading
 
@@ -296,7 +283,7 @@ void Partition::drive_cut() {
     if (cut_offered_ || !(state_.changed() || cut_now_)) return;
     const auto now = deps_.clock.steady_ns();
     if (changed_since_ns_ == 0) changed_since_ns_ = now;
-    if (!cut_now_ && state_.dirty_bytes() < options_.cut_bytes && now - changed_since_ns_ < options_.cut_after_ns)
+    if (!cut_now_ && state_.dirty_bytes() < options_.cut_bytes && now - changed_since_ns_ < cut_delay_ns())
       return;
     begin_cut();
   }
@@ -326,6 +313,7 @@ void Partition::settle() {
   ++cuts_settled_;
   retired_cut_ = {};
   retire_due_ns_ = std::min(retire_due_ns_, std::exchange(retire_cut_ns_, INT64_MAX));
+  run_cut_waiters();
 }
 
 // ---------------------------------------------------------------- retention
@@ -348,7 +336,7 @@ void Partition::sweep() {
   if (sweep.phase == Sweep::Phase::kNew) {
     // A cleanup is asked for by somebody who knows what has finished, so the store has to know it too. And after a start
     // the store may still show what the replayed log has retired.
-    const bool catch_up = sweep.done.has_value() || !swept_;
+    const bool catch_up = sweep.done.has_value() || sweep.dead != nullptr || !swept_;
     swept_ = true;
     sweep.cut = catch_up ? cuts_begun_ + 1 : 0;
     cut_now_ = cut_now_ || catch_up;
@@ -356,7 +344,17 @@ void Partition::sweep() {
   }
   if (sweep.phase == Sweep::Phase::kCutting && cuts_settled_ >= sweep.cut) {
     sweep.phase = Sweep::Phase::kScanning;
-    scan_retirements(sweeps_.front());
+    if (sweep.dead)
+      scan_dead(sweeps_.front());
+    else
+      scan_retirements(sweeps_.front());
+  }
+  if (sweep.phase == Sweep::Phase::kCatchingUp && cuts_settled_ >= sweep.cut) sweep.phase = Sweep::Phase::kRetiring;
+  if (sweep.phase == Sweep::Phase::kRetiring && sweep.dead && sweep.dead->redrive) {
+    if (!redrive_some(sweeps_.front())) return;
+    sweep.phase = Sweep::Phase::kSaving;
+    sweep.cut = cuts_begun_ + 1;
+    cut_now_ = true;
   }
   if (sweep.phase == Sweep::Phase::kRetiring) {
     core::RetireBatchRecord batch{.time_ns = stamp_ns_, .entries = {}};
@@ -395,6 +393,12 @@ void Partition::sweep() {
     sweeps_.erase(sweeps_.begin());
     if (ended->done)
       answer([done = std::move(*ended->done), retired = ended->retired]() mutable { done(std::size_t{retired}); });
+    if (ended->dead)
+      answer([done = std::move(ended->dead->done), outcome = DeadLetterOutcome{.matched = ended->entries.size(),
+                                                                              .changed = ended->retired,
+                                                                              .more = ended->dead->more}]() mutable {
+        done(outcome);
+      });
   }
 }
 
@@ -439,6 +443,8 @@ void Partition::scan_retirements(std::shared_ptr<Sweep> sweep) {
 }
 
 void Partition::give_up(Sweep& sweep) {
+  if (sweep.dead)
+    answer([done = std::move(sweep.dead->done)]() mutable { done(fail(Code::kUnavailable, "the broker is stopping")); });
   if (sweep.done)
     answer([done = std::move(*sweep.done)]() mutable { done(fail(Code::kUnavailable, "the broker is stopping")); });
 }

@@ -153,6 +153,7 @@ Result<void> Partition::save_now(const storage::Position& position) {
 // The partition's thread has ended its last round: everything goes to the image.
 void Partition::save_last() {
   for (const auto& sweep : std::exchange(sweeps_, {})) give_up(*sweep);
+  for (auto& waiter : std::exchange(cut_waiters_, {})) waiter.then(false);
   if (state_.cutting()) {
     state_.encode_cut(SIZE_MAX);
     image_->offer(state_.take_cut());

@@ -52,6 +52,18 @@ std::string_view outcome_text(std::uint8_t detail) {
     case core::RunOutcome::kFailed: return "failed";
     case core::RunOutcome::kNack: return "nack";
     case core::RunOutcome::kAbandoned: return "abandoned";
+    case core::RunOutcome::kCancelled: return "cancelled";
+  }
+  return "unknown";
+}
+
+std::string_view place_text(std::uint8_t detail) {
+  switch (static_cast<core::Place>(detail)) {
+    case core::Place::kReady: return "ready";
+    case core::Place::kDelayed: return "delayed";
+    case core::Place::kLeased: return "leased";
+    case core::Place::kDone:
+    case core::Place::kDead: break;
   }
   return "unknown";
 }
@@ -191,6 +203,21 @@ void to_span(const core::TaskInfo& info, const core::Event& event, observe::Span
       messaging(info, "dead_letter", "settle", out);
       break;
     case EventKind::kWebhook: webhook_attributes(info, event, out); break;
+    case EventKind::kCancel:
+      out.name = "codeq.task.cancel";
+      out.scope = Scope::kRepository;
+      attempt_attributes(info, event, out);
+      out.set("codeq.cancel.from", place_text(event.detail));
+      messaging(info, "cancel", "settle", out);
+      link_request(event, out);
+      break;
+    case EventKind::kRedrive:
+      out.name = "codeq.task.redrive";
+      out.scope = Scope::kRepository;
+      common(info, out);
+      out.set("codeq.delay_seconds", event.value);
+      link_request(event, out);
+      break;
   }
 }
 

@@ -11,6 +11,7 @@
 #include "core/json_scan.h"
 #include "core/trace_context.h"
 #include "transport/http/decode.h"
+#include "transport/http/decode_admin.h"
 #include "transport/http/request.h"
 #include "transport/http/router.h"
 
@@ -65,10 +66,21 @@ void decode_all(std::string_view body) {
   static_cast<void>(decode_nack(body, kDepthMax));
   static_cast<void>(decode_abandon(body, kDepthMax));
   static_cast<void>(decode_submit_batch(body, kDepthMax));
+  if (const auto reason = decode_cancel(body, kDepthMax)) CHECK(reason->size() <= kReasonBytesMax);
+  for (const bool redrive : {false, true})
+    if (const auto work = decode_dead_work(body, redrive, kDepthMax)) {
+      CHECK(work->filter.ids.size() <= kIdsMax && work->filter.limit >= 1 && work->filter.limit <= 10'000);
+      CHECK(work->rate_per_second >= 0 && (redrive || work->rate_per_second == 0));
+    }
   if (const auto submit = decode_submit(body, kDepthMax)) {
     for (const auto& upload : submit->uploads) CHECK(valid_artifact_name(upload.name));
     if (submit->submit.result_json) CHECK(codeq::core::valid_json(*submit->submit.result_json));
   }
+}
+
+void decode_query(std::string_view query) {
+  if (const auto filter = decode_task_query(query)) CHECK(filter->limit >= 1 && filter->limit <= kListMax);
+  if (const auto asked = decode_dead_letter_query(query)) CHECK(asked->from.empty() || asked->from.size() == 16);
 }
 
 }  // namespace
@@ -89,6 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CHECK(found.location.find('\n') == std::string::npos);
     std::string value;
     static_cast<void>(query_value(found.query, "waitSeconds", value));
+    decode_query(found.query);
     const auto parent = request.traceparent.views();
     const auto state = request.tracestate.views();
     const auto baggage = request.baggage.views();
@@ -96,5 +109,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     decode_all(request.body);
   }
   decode_all(text);
+  decode_query(text);
   return 0;
 }

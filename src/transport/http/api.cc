@@ -6,6 +6,7 @@
 
 #include "core/rfc3339.h"
 #include "core/trace_context.h"
+#include "transport/http/openapi.h"
 #include "transport/http/respond.h"
 #include "transport/wire_status.h"
 
@@ -101,7 +102,7 @@ bool Api::url_path(const Exchange& exchange, std::string& path) {
   constexpr std::string_view kId = ":id";
   path = exchange.route->path;
   const auto at = path.find(kId);
-  if (at == std::string::npos) return path.find("/:") == std::string::npos;
+  if (at == std::string::npos) return path.find("/:") == std::string::npos;  // a name of the caller's own
   const bool number = !exchange.id.empty() && exchange.id.size() <= 20 &&
                       exchange.id.find_first_not_of("0123456789") == std::string::npos;
   if (!number && !core::parse_task_id(exchange.id)) return false;
@@ -208,6 +209,19 @@ void Api::route(const Shared& exchange, const Request& request, std::string_view
     case RouteId::kRenewSubscription:
     case RouteId::kUnsubscribe:
     case RouteId::kListSubscriptions: return subscription(exchange, request);
+    case RouteId::kListTasks: return list_tasks(exchange, query);
+    case RouteId::kCancel: return cancel(exchange, request);
+    case RouteId::kAdminQueues:
+      exchange->waiting_for_broker = true;
+      return deps_.broker.queues(exchange->caller, reply_to<std::vector<services::TenantQueue>>(exchange));
+    case RouteId::kAdminQueue:
+    case RouteId::kPauseQueue:
+    case RouteId::kResumeQueue: return admin_queue(exchange);
+    case RouteId::kDeadLetters: return list_dead_letters(exchange, query);
+    case RouteId::kRedrive:
+    case RouteId::kPurge: return redrive_or_purge(exchange, request);
+    case RouteId::kRaftStatus: return respond_json(*exchange, 200, R"({"enabled":false,"numGroups":0})");
+    case RouteId::kOpenApi: return respond_json(*exchange, 200, std::string(openapi_json()));
     case RouteId::kLivez:
     case RouteId::kHealthz: return respond_text(*exchange, 200, "ok");
     case RouteId::kReadyz: return readyz(*exchange, query);

@@ -78,6 +78,18 @@ class Api {
   static void answer_topic(Exchange& exchange, const core::Topic& topic, bool created);
   void answer_subscription(Exchange& exchange, const core::Subscription& subscription) const;
   void answer_subscriptions(Exchange& exchange, const std::vector<core::Subscription>& subscriptions) const;
+  // api_admin.cc
+  void list_tasks(const Shared& exchange, std::string_view query);
+  void cancel(const Shared& exchange, const Request& request);
+  void admin_queue(const Shared& exchange);
+  void list_dead_letters(const Shared& exchange, std::string_view query);
+  void redrive_or_purge(const Shared& exchange, const Request& request);
+  void answer_admin(Exchange& exchange, const services::TaskPage& page) const;
+  void answer_admin(Exchange& exchange, const services::DeadLetterPage& page) const;
+  static void answer_admin(Exchange& exchange, const services::DeadLetterOutcome& outcome);
+  static void answer_admin(Exchange& exchange, const services::QueueStats& stats);
+  static void answer_admin(Exchange& exchange, const std::vector<services::TenantQueue>& queues);
+
   void readyz(Exchange& exchange, std::string_view query);
   void metrics(const Shared& exchange);
 

@@ -68,7 +68,8 @@ struct Api::Visitor {
   }
   void operator()(Result<TaskSnapshot>& task) const {
     if (exchange->submission) return api.took(exchange, task);
-    if (!task && task.error().code == Code::kNotFound) return respond_error(*exchange, {Code::kNotFound, "not found"});
+    if (!task && task.error().code == Code::kNotFound && exchange->route->id != RouteId::kCancel)
+      return respond_error(*exchange, {Code::kNotFound, "not found"});
     if (failed(task)) return;
     std::string body;
     append_task(body, *task, api.zone_, false);
@@ -119,6 +120,11 @@ struct Api::Visitor {
     respond_json(*exchange, 200, std::move(body));
   }
   void operator()(Result<services::Principal>& who) const { api.took(exchange, who); }
+  template <class T>
+    requires requires(Api& a, Exchange& e, const T& t) { a.answer_admin(e, t); }
+  void operator()(Result<T>& outcome) const {
+    if (!failed(outcome)) api.answer_admin(*exchange, *outcome);
+  }
   void operator()(ArtifactsWritten& written) const { api.took(exchange, written); }
   void operator()(Result<services::TopicPut>& put) const {
     if (!failed(put)) answer_topic(*exchange, put->topic, put->created);

@@ -46,7 +46,9 @@ using Answer = std::variant<std::monostate, Result<std::vector<Result<services::
                             Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
                             Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>,
                             Result<std::string>, Result<std::size_t>, Result<services::Principal>, ArtifactsWritten,
-                            Result<services::TopicPut>, Result<core::Topic>, Result<core::Subscription>, Result<std::vector<core::Subscription>>>;
+                            Result<services::TopicPut>, Result<core::Topic>, Result<core::Subscription>, Result<std::vector<core::Subscription>>,
+                            Result<services::TaskPage>, Result<services::DeadLetterPage>, Result<services::DeadLetterOutcome>,
+                            Result<services::QueueStats>, Result<std::vector<services::TenantQueue>>>;
 
 // A submission on its way: uploads are written only for tasks that the caller holds.
 struct Submission {
@@ -90,6 +92,7 @@ struct Exchange {
   std::unique_ptr<HeldRequest> held;
   std::unique_ptr<Submission> submission;
   CleanupBody cleanup;
+  bool dry_run = false;  // of a redrive or purge, to be said back
   std::vector<services::TaskSnapshot> claimed;  // handed out by `response`: given back if it cannot be written
 
   Answer answer;

@@ -160,7 +160,7 @@ void append_task(std::string& out, const services::TaskSnapshot& task, const Zon
   out += '{';
   append_member(out, "id", info.id_text);
   append_member(out, "command", info.command);
-  append_member(out, "payload", task.payload ? std::string_view(*task.payload) : std::string_view("null"));
+  if (task.payload) append_member(out, "payload", *task.payload);
   if (info.priority != 0) append_member(out, "priority", info.priority);
   append_member_unless_empty(out, "webhook", info.webhook);
   if (task.context.valid()) {

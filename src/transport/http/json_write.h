@@ -20,6 +20,7 @@ using ZoneOffset = std::function<int(std::int64_t)>;
 void append_number(std::string& out, std::int64_t number);
 void append_time(std::string& out, std::int64_t ns, const ZoneOffset& zone);
 
+// A task without a payload, as a list has it, has no such member.
 // `for_worker`: the task is handed out by a claim, so its lease token and baggage go with it.
 void append_task(std::string& out, const services::TaskSnapshot& task, const ZoneOffset& zone, bool for_worker);
 void append_result(std::string& out, const services::ResultSnapshot& result, const ZoneOffset& zone);

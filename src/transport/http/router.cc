@@ -33,6 +33,17 @@ constexpr std::array kRoutes = std::to_array<Route>({
     CODEQ_ROUTE(kRenewSubscription, kPost, "POST", kWorker, "codeq:subscribe",
                 "/v1/codeq/workers/subscriptions/:id/heartbeat"),
     CODEQ_ROUTE(kUnsubscribe, kDelete, "DELETE", kWorker, "codeq:subscribe", "/v1/codeq/workers/subscriptions/:id"),
+    CODEQ_ROUTE(kListTasks, kGet, "GET", kAny, "", "/v1/codeq/tasks"),
+    CODEQ_ROUTE(kCancel, kPost, "POST", kProducer, "", "/v1/codeq/tasks/:id/cancel"),
+    CODEQ_ROUTE(kAdminQueues, kGet, "GET", kAdmin, "", "/v1/codeq/admin/queues"),
+    CODEQ_ROUTE(kAdminQueue, kGet, "GET", kAdmin, "", "/v1/codeq/admin/queues/:command"),
+    CODEQ_ROUTE(kPauseQueue, kPost, "POST", kAdmin, "", "/v1/codeq/admin/queues/:command/pause"),
+    CODEQ_ROUTE(kResumeQueue, kPost, "POST", kAdmin, "", "/v1/codeq/admin/queues/:command/resume"),
+    CODEQ_ROUTE(kDeadLetters, kGet, "GET", kAdmin, "", "/v1/codeq/admin/dead-letters"),
+    CODEQ_ROUTE(kRedrive, kPost, "POST", kAdmin, "", "/v1/codeq/admin/dead-letters/redrive"),
+    CODEQ_ROUTE(kPurge, kPost, "POST", kAdmin, "", "/v1/codeq/admin/dead-letters/purge"),
+    CODEQ_ROUTE(kRaftStatus, kGet, "GET", kAny, "", "/v1/codeq/raft/status"),
+    CODEQ_ROUTE(kOpenApi, kGet, "GET", kNone, "", "/openapi.json"),
     CODEQ_ROUTE(kLivez, kGet, "GET", kNone, "", "/livez"),
     CODEQ_ROUTE(kReadyz, kGet, "GET", kNone, "", "/readyz"),
     CODEQ_ROUTE(kHealthz, kGet, "GET", kNone, "", "/healthz"),
@@ -96,6 +107,8 @@ std::optional<std::string> percent_decode(std::string_view text, bool plus_is_sp
 }
 
 }  // namespace
+
+std::span<const Route> routes() { return kRoutes; }
 
 Match match(Method method, std::string_view target) {
   Match result;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,17 @@ enum class RouteId : std::uint8_t {
   kRenewSubscription,
   kListSubscriptions,
   kUnsubscribe,
+  kListTasks,
+  kCancel,
+  kAdminQueues,
+  kAdminQueue,
+  kPauseQueue,
+  kResumeQueue,
+  kDeadLetters,
+  kRedrive,
+  kPurge,
+  kRaftStatus,
+  kOpenApi,
   kLivez,
   kReadyz,
   kHealthz,
@@ -59,6 +71,9 @@ struct Match {
   std::string_view query;        // after the `?`; borrows the target
   std::string location;          // of a redirect
 };
+
+// Every route, in no order that matters.
+std::span<const Route> routes();
 
 // `target`: of the request line. The absolute form is taken too; a bad percent escape is kBadPath.
 Match match(Method method, std::string_view target);

@@ -21,6 +21,9 @@ TEST(Router, EveryPathFindsItsRoute) {
   EXPECT_EQ(id_of(Method::kPost, "/v1/codeq/tasks/batch/result"), RouteId::kSubmit);
   EXPECT_EQ(id_of(Method::kGet, "/v1/codeq/tasks/claim"), RouteId::kGetTask);
   EXPECT_EQ(id_of(Method::kGet, "http://h:1/livez"), RouteId::kLivez);
+  EXPECT_EQ(id_of(Method::kGet, "/v1/codeq/tasks?state=dead"), RouteId::kListTasks);
+  EXPECT_EQ(id_of(Method::kGet, "/v1/codeq/admin/queues/pause"), RouteId::kAdminQueue);
+  EXPECT_EQ(id_of(Method::kPost, "/v1/codeq/admin/queues/pause/pause"), RouteId::kPauseQueue);
   EXPECT_EQ(id_of(Method::kPost, "/v1/codeq/webhooks/deliveries/7/replay"), RouteId::kReplayDelivery);
 }
 
@@ -36,7 +39,7 @@ TEST(Router, ATrailingSlashIsARedirectAndAnythingElseIsNotFound) {
   const auto redirect = match(Method::kPost, "/v1/codeq/tasks/?a=b");
   EXPECT_EQ(redirect.kind, Kind::kRedirect);
   EXPECT_EQ(redirect.location, "/v1/codeq/tasks?a=b");
-  EXPECT_EQ(match(Method::kGet, "/v1/codeq/tasks/").kind, Kind::kNotFound);  // no such route for GET
+  EXPECT_EQ(match(Method::kGet, "/v1/codeq/tasks/claim/batch/").kind, Kind::kNotFound);  // no such route for GET
   EXPECT_EQ(match(Method::kHead, "/livez").kind, Kind::kNotFound);
   EXPECT_EQ(match(Method::kOther, "/v1/codeq/tasks").kind, Kind::kNotFound);
   EXPECT_EQ(match(Method::kGet, "/").kind, Kind::kNotFound);

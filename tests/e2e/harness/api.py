@@ -76,3 +76,38 @@ class Api:
 
     def deliveries(self, query=""):
         return self._expect(200, self.call("GET", f"/webhooks/deliveries{query}")).json
+
+    def cancel(self, task_id, reason=None, ctx=None, expect=200):
+        body = None if reason is None else {"reason": reason}
+        return self._expect(expect, self.call("POST", f"/tasks/{task_id}/cancel", body, ctx)).json
+
+    def list(self, query="", expect=200):
+        return self._expect(expect, self.call("GET", f"/tasks{query}")).json
+
+    def list_all(self, query="limit=200"):
+        """Every page of a list, as one."""
+        tasks, cursor = [], ""
+        while True:
+            page = self.list(f"?{query}{cursor}")
+            tasks += page["tasks"]
+            if "cursor" not in page:
+                return tasks
+            cursor = f"&cursor={page['cursor']}"
+
+    # An admin of the tenant
+    def queues(self):
+        return self._expect(200, self.call("GET", "/admin/queues")).json
+
+    def queue(self, command, action=None):
+        """Its statistics; or pause or resume it."""
+        answer = self.call("POST" if action else "GET", f"/admin/queues/{command}" + (f"/{action}" if action else ""))
+        return self._expect(200, answer).json
+
+    def dead_letters(self, query=""):
+        return self._expect(200, self.call("GET", f"/admin/dead-letters{query}")).json
+
+    def redrive(self, ctx=None, **filter):
+        return self._expect(200, self.call("POST", "/admin/dead-letters/redrive", filter, ctx)).json
+
+    def purge(self, **filter):
+        return self._expect(200, self.call("POST", "/admin/dead-letters/purge", filter)).json

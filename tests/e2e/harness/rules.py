@@ -21,6 +21,8 @@ TASK_SPANS = {
     "codeq.task.submit_result": (INTERNAL, "codeq/results", False, True),
     "codeq.task.lease_expired": (INTERNAL, None, True, False),
     "codeq.task.dead_letter": (INTERNAL, None, True, False),
+    "codeq.task.cancel": (INTERNAL, "codeq/repository", False, True),
+    "codeq.task.redrive": (INTERNAL, "codeq/repository", False, False),
     "codeq.webhook.task_result": (CLIENT, "codeq/result_callback", False, False),
 }
 TRACERS = {"codeq/scheduler", "codeq/repository", "codeq/results", "codeq/notifier", "codeq/result_callback", "codeq/http"}
@@ -113,9 +115,14 @@ def check_life(store, task_id, ctx, trace, webhook_parents=True, streams=frozens
     for key in ("codeq.command", "codeq.priority", "codeq.has_webhook", "codeq.has_idempotency_key", "codeq.tenant_id"):
         assert key in create.attributes, f"{key} is missing on create: {create}"
 
-    by_attempt = sorted(claims.values(), key=lambda s: s.attributes["codeq.attempt"])
-    assert [s.attributes["codeq.attempt"] for s in by_attempt] == list(range(1, len(by_attempt) + 1)), \
-        f"one attempt per delivery\n{trace}"
+    by_attempt = sorted(claims.values(), key=lambda s: s.start)
+    redrives = sorted(s.start for s in spans if s.name == "codeq.task.redrive")
+    expected, before = [], -1
+    for claim in by_attempt:  # one attempt per delivery, and from the beginning after each redrive
+        begun = sum(start <= claim.start for start in redrives)
+        expected.append(1 if begun != before else expected[-1] + 1)
+        before = begun
+    assert [s.attributes["codeq.attempt"] for s in by_attempt] == expected, f"one attempt per delivery\n{trace}"
     previous = None
     for claim in by_attempt:
         assert claim.parent == create.span_id, f"a claim's parent is the origin, also on a later delivery\n{trace}"
@@ -148,9 +155,12 @@ def check_life(store, task_id, ctx, trace, webhook_parents=True, streams=frozens
                 assert s.attributes.get("codeq.worker_id") == claim.attributes["codeq.worker_id"], s
             if s.name == "codeq.task.lease_expired":
                 assert s.attributes.get("error.type") == "lease_expired", s
+        elif s.name in ("codeq.task.cancel", "codeq.task.redrive"):
+            assert s.parent in claims or s.parent == create.span_id, f"{s.name} stands under the last attempt, or the origin\n{trace}"
+            assert len(s.links) == 1 and s.name[11:] in server_span(store, s.links[0]).name, f"{s.name} links to its request: {s}"
         elif s.name == "codeq.webhook.task_result" and webhook_parents:
             parent = trace.by_id(s.parent)
-            assert parent.name in ("codeq.task.submit_result", "codeq.task.dead_letter"), f"parent of {s}\n{trace}"
+            assert parent.name in ("codeq.task.submit_result", "codeq.task.dead_letter", "codeq.task.cancel"), f"parent of {s}\n{trace}"
             assert s.attributes.get("codeq.webhook.kind") == "task_result", s
             assert s.attributes.get("codeq.webhook.host", "").startswith("127.0.0.1"), s
             assert s.attributes.get("codeq.webhook.attempt", 0) >= 1, s
@@ -164,6 +174,8 @@ def check_no_gap(trace, spans, create):
     reached = create.end
     assert covering[0] is create or covering[0].start >= create.start - GAP_NS, f"{trace}"
     for s in covering:
+        if s.name == "codeq.task.redrive":
+            reached = max(reached, s.start)  # dead, and nobody's time
         assert s.start <= reached + GAP_NS, f"nobody says what happened in the {(s.start - reached) / 1e6:.1f} ms before {s.name}\n{trace}"
         reached = max(reached, s.end)
 
