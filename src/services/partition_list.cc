@@ -151,7 +151,7 @@ Result<void> Partition::Listing::look(const storage::Store& store) {
     CODEQ_TRY(const bool there, read_rest(store, sequence, task));
     if (!there || (task.finished() && now_ns >= task.retire_ns && task.delivery == 0)) continue;
     if (ask.state && state_of(task) != *ask.state) continue;
-    if (!ask.worker.empty() && (!task.worker || *task.worker != ask.worker)) continue;
+    if (!ask.worker.empty() && (!task.worker || core::worker_id_of(*task.worker) != ask.worker)) continue;
     page.tasks.push_back(Partition::snapshot(task));
   }
   below = from;

@@ -71,6 +71,7 @@ Connection::Connection(Loop& loop, tcp::socket socket, const GrpcListener& servi
 
 Connection::~Connection() {
   for (auto& [id, slot] : slots_) loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(slot->accounted));
+  loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(tls_accounted_));
   if (session_ != nullptr) nghttp2_session_del(session_);
 }
 
@@ -127,6 +128,7 @@ void Connection::start() {
 
 void Connection::wait_to_read() {
   if (reading_ || closed_) return;
+  if (tls_ && tls_->before_hello() && loop_.crowded()) return;  // a handshake needs memory; `tick` looks again
   reading_ = true;
   socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code& ec) {
     self->reading_ = false;
@@ -156,7 +158,9 @@ bool Connection::feed(std::string_view bytes) {
   if (tls_) {
     thread_local std::string plain;
     plain.clear();
-    if (!tls_->receive(bytes, plain)) {  // what it has to say (an alert) still goes out
+    const auto received = tls_->receive(bytes, plain);
+    account_tls();
+    if (!received) {  // what it has to say (an alert) still goes out
       said_goodbye_ = cut_ = true;
       return false;
     }
@@ -393,6 +397,13 @@ void Connection::work() {
     account(slot);
   }
   touched_.clear();
+}
+
+void Connection::account_tls() {
+  const auto now = tls_ ? tls_->memory() : 0;
+  loop_.held.fetch_add(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(tls_accounted_),
+                       std::memory_order_relaxed);
+  tls_accounted_ = now;
 }
 
 void Connection::account(Slot& slot) {
@@ -669,6 +680,10 @@ void Connection::tick(std::int64_t now) {
     loop_.mark_dirty(*this);
   }
   if (!given_.empty()) forget_acknowledged();
+  if (tls_) {
+    account_tls();
+    wait_to_read();
+  }
   for (auto& [id, slot] : slots_) {
     if (slot->call == nullptr) continue;
     auto& call = *slot->call;

@@ -90,6 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::shared_ptr<Call> make_call(const Slot& slot);
   void touch(Slot& slot);
   void account(Slot& slot);
+  void account_tls();
   bool fill();  // output from nghttp2; false: the session has failed
   bool write_out();  // false: blocked or closed
   bool write_bytes(std::string_view bytes, std::size_t& written);
@@ -144,6 +145,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::int64_t write_since_ns_ = 0, linger_since_ns_ = 0;
   std::int64_t idle_second_ns_ = 0;  // the second that idle_frames_ counts
   std::size_t idle_frames_ = 0, stray_bytes_ = 0;
+  std::size_t tls_accounted_ = 0;
   double resets_left_ = 0;             // streams that we may still end early
   std::int64_t resets_then_ns_ = 0;
 };
