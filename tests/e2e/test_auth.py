@@ -117,6 +117,7 @@ def test_claims_are_judged_in_the_references_words(jwks_world, keys):
     assert refusal(world, key.token(exp=now - 10)) == has + "token is expired"
     assert refusal(world, key.token(nbf=now + 100)) == has + "token is not valid yet"
     assert refusal(world, key.token(exp=now - 10, nbf=now + 100)) == has + "token is expired, token is not valid yet"
+    assert refusal(world, key.token(exp="soon")) == has + "invalid type for claim: exp is invalid"
     assert refusal(world, key.token(iss="https://other")) == "invalid issuer: https://other"
     assert refusal(world, key.token(aud="other")) == "invalid audience: [other]"
     assert refusal(world, key.token(aud=["a", "b"])) == "invalid audience: [a b]"
@@ -159,6 +160,7 @@ def test_tenant_claims_and_scopes_of_a_jwt(jwks_world, keys):
         return answer.status if answer.status in (200, 204) else (answer.status, answer.error)
 
     assert worker() in (200, 204)
+    assert worker(without=["sub"]) == (400, "workerId is required")  # nobody's name could hold the lease
     assert worker(eventTypes="*") == (401, "missing eventTypes")  # a plain string is ignored
     assert worker(scope=["codeq:claim"]) == (401, "missing scope")
     assert worker(scope="codeq:nack") == (403, "missing scope")
