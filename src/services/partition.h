@@ -276,6 +276,7 @@ class Partition final : public Broker {
   void try_claim(CallId id, Caller caller, ClaimTasks ask, std::int64_t deadline_ns, Done<std::vector<TaskSnapshot>> done);
   Result<core::Effects> change(const core::Record& record);  // apply, log, note spans and wake-ups
   void answer(std::move_only_function<void()> release);
+  void remember_gone(CallId id);
   void note_durable();
   void run_timers();
   void serve_parked();
@@ -340,6 +341,8 @@ class Partition final : public Broker {
   std::unordered_map<std::uint64_t, std::size_t> pins_;     // tasks that waiting calls need, and how many of these
   std::unordered_map<std::string, std::size_t> key_pins_;  // the same for idempotency keys
   std::unordered_set<std::uint64_t> retired_new_, retired_cut_;  // gone, but the store has not heard of it
+  std::unordered_set<CallId> gone_calls_;                   // abandoned when nothing of them was parked
+  std::deque<CallId> gone_order_;                           // of these, and of some that are not among them any more
   std::unordered_map<CallId, bool> claims_reading_;         // claims that wait for rows; true: nobody waits for them any more
   std::vector<std::uint64_t> visitors_;    // read for one call; leave at the end of the round
   std::deque<std::uint64_t> read_ahead_;   // in memory because they are next in line, oldest reading first

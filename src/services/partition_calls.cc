@@ -341,8 +341,20 @@ void Partition::abandon_call(CallId id) {
           answer([done = std::move(result->done)]() mutable { done(fail(Code::kResultNotFound, "result not found")); });
         else if (const auto reading = claims_reading_.find(id); reading != claims_reading_.end())
           reading->second = true;
+        else
+          remember_gone(id);
       },
       refusal);
+}
+
+// It may be a result wait whose task is being read; or one that was answered just now, so only so many are remembered.
+void Partition::remember_gone(CallId id) {
+  constexpr std::size_t kRemembered = 4096;
+  gone_calls_.insert(id);
+  gone_order_.push_back(id);
+  if (gone_order_.size() <= kRemembered) return;
+  gone_calls_.erase(gone_order_.front());
+  gone_order_.pop_front();
 }
 
 void Partition::undelivered(std::vector<LeaseRef> leases) {
@@ -490,7 +502,8 @@ CallId Partition::get_result(Caller caller, std::string task_id, std::int64_t wa
                              .task = task->info->id,
                              .done = std::move(reply),
                              .deadline_ns = deps_.clock.steady_ns() + wait_ms * kNanosPerMilli};
-        if (task->has_result || wait_ms <= 0 || draining_)
+        const bool gone = wait_ms > 0 && gone_calls_.erase(id) > 0;
+        if (task->has_result || wait_ms <= 0 || draining_ || gone)
           return answer_result(std::move(waiting), {Code::kResultNotFound, "result not found"});
         parked_.park(id, std::move(waiting));
       });

@@ -265,13 +265,14 @@ void Partition::scan_dead(std::shared_ptr<Sweep> sweep) {
 
 bool Partition::redrive_some(const std::shared_ptr<Sweep>& sweep) {
   auto& work = *sweep->dead;
-  if (unsaved_bytes() > options_.unsaved_bytes_max / 2) {  // the store first
+  const auto end = std::min(sweep->entries.size(), sweep->next + kRedrivenTogether);
+  // The store first, but only before a batch is read, and at most once for each: others may fill the room as fast as it is made.
+  if (work.loaded != end && unsaved_bytes() > options_.unsaved_bytes_max / 2 && !std::exchange(work.caught_up, true)) {
     sweep->phase = Sweep::Phase::kCatchingUp;
     sweep->cut = cuts_begun_ + 1;
     cut_now_ = true;
     return false;
   }
-  const auto end = std::min(sweep->entries.size(), sweep->next + kRedrivenTogether);
   std::vector<std::uint64_t> sequences;
   bool all_here = true;
   for (auto i = sweep->next; i < end; ++i) {
@@ -283,9 +284,10 @@ bool Partition::redrive_some(const std::shared_ptr<Sweep>& sweep) {
     with_tasks(sequences, [sweep] { sweep->phase = Sweep::Phase::kRetiring; });
     return false;
   }
-  if (work.first_ns == 0) work.first_ns = stamp_ns_;
+  work.caught_up = false;
   for (const auto sequence : sequences) {
-    const auto visible_ns = work.first_ns + static_cast<std::int64_t>(sweep->retired) * work.spacing_ns;
+    // Time that was lost is not made up for: that would be a burst.
+    const auto visible_ns = std::max(stamp_ns_, work.last_ns + work.spacing_ns);
     // A refusal: its retention ended while it waited for its turn.
     if (const auto effects =
             change(core::RedriveRecord{.time_ns = stamp_ns_,
@@ -294,8 +296,10 @@ bool Partition::redrive_some(const std::shared_ptr<Sweep>& sweep) {
                                        .visible_ns = work.spacing_ns == 0 ? 0 : visible_ns,
                                        .received_ns = time_.to_record_ns(work.caller.received_steady_ns),
                                        .span = new_span_id(),
-                                       .request = work.caller.request}))
+                                       .request = work.caller.request})) {
       ++sweep->retired;
+      work.last_ns = visible_ns;
+    }
   }
   sweep->next = end;
   return sweep->next == sweep->entries.size();

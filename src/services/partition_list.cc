@@ -144,7 +144,8 @@ Result<void> Partition::Listing::look(const storage::Store& store) {
       ended = true;
       return {};
     }
-    if (page.tasks.size() >= ask.limit || bytes >= kBytesPerPage) {
+    // By one task at least the page goes on, or the next one would begin where this one did.
+    if (page.tasks.size() >= ask.limit || (bytes >= kBytesPerPage && it != found.rbegin())) {
       below = sequence + 1;
       return {};
     }

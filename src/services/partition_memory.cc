@@ -325,7 +325,9 @@ bool Partition::sweep_has_work() const {
 }
 
 void Partition::sweep() {
-  if (sweeps_.empty() && retire_due_ns_ <= stamp_ns_) {
+  // Whatever else people have asked for, retention gets its turn.
+  const auto regular_pass = [](const auto& one) { return !one->done && !one->dead; };
+  if (retire_due_ns_ <= stamp_ns_ && std::none_of(sweeps_.begin(), sweeps_.end(), regular_pass)) {
     retire_due_ns_ = INT64_MAX;
     auto regular = std::make_shared<Sweep>();
     regular->before_ns = stamp_ns_;

@@ -222,7 +222,9 @@ void Partition::notify_ready() {
                                        observe::Metrics::Delivery::kDropped);
     }
   }
-  for (const auto id : notifier_.start(stamp_ns_)) start_notice(id);
+  // One that has nothing to tell any more makes room for the next.
+  for (auto ids = notifier_.start(stamp_ns_); !ids.empty(); ids = notifier_.start(stamp_ns_))
+    for (const auto id : ids) start_notice(id);
 }
 
 void Partition::start_notice(std::uint64_t id) {
@@ -246,13 +248,19 @@ void Partition::start_notice(std::uint64_t id) {
     job.tracestate = task.trace.tracestate;
   }
   job.baggage = task.trace.baggage;
+  count_delivery(+1);  // a stop waits for it, as its span is in the headers already
   // As an answer of this round: it leaves after the commit of what it tells.
   answer([this, id, span, job = std::move(job)]() mutable {
     const auto start_ns = time_.now_ns();
     deps_.webhooks.send(std::move(job), [this, id, span, start_ns](WebhookOutcome outcome) {
       Error refusal{};
       enqueue(
-          Kind::kReserved, 0, [this, id, span, start_ns, outcome] { notified(id, span, start_ns, outcome); }, refusal);
+          Kind::kReserved, 0,
+          [this, id, span, start_ns, outcome] {
+            notified(id, span, start_ns, outcome);
+            count_delivery(-1);
+          },
+          refusal);
     });
   });
 }

@@ -20,7 +20,8 @@ struct Partition::DeadWork {
   bool redrive = false;  // else they go
   bool dry_run = false;
   std::int64_t spacing_ns = 0;  // between two that become visible; 0: all at once
-  std::int64_t first_ns = 0;  // when the first one did
+  std::int64_t last_ns = 0;  // when the last one did
+  bool caught_up = false;  // the store has been waited for, for the batch that is next
   Caller caller;
   DeadLetterFilter filter;
   std::vector<core::TaskId> ids;  // those of the filter that can be ours
