@@ -324,7 +324,8 @@ void Server::Parts::exposition(services::Done<std::string> done) {
     gauges.durability = durability_text(config.durability);
     gauges.sampling = sampling;
     partition->subscription_counts([this, gauges = std::move(gauges), done = std::move(done)](auto counts) mutable {
-      if (counts) gauges.subscriptions = std::move(*counts);
+      if (counts)
+        for (auto& count : *counts) gauges.subscriptions.push_back(std::move(count));
       done(metrics.exposition(gauges));
     });
   });

@@ -39,7 +39,7 @@ struct CallLimits {
   std::size_t output_bytes_pause = 256U << 10U;  // of unsent replies, beyond which nothing more is read or claimed
   std::size_t credits_max = 16'384;  // of Ready, all together
   std::size_t ready_count_max = 1'024;  // tasks of one Ready
-  std::size_t claims_max = 8;                    // at the Broker at one time, of one stream
+  std::size_t claims_max = 8;  // at the Broker at one time, of one stream
   std::size_t pools_max = 64;  // different (commands, lease) of one stream
   std::size_t json_depth_max = 64;
   std::int64_t hello_timeout_ns = 10 * kNanosPerSecond;
@@ -95,7 +95,7 @@ class Call : public std::enable_shared_from_this<Call> {
   virtual void message(std::string_view bytes, std::int64_t received_ns) = 0;
   virtual void half_closed() = 0;  // the client sends no more
   virtual void burst_over() {}  // what came together has been given
-  virtual void ask_rest() {}    // the same for a call that ends: what has come is still asked
+  virtual void ask_rest() {}  // the same for a call that ends: what has come is still asked
   virtual void answered(std::uint64_t job, Answer& answer) = 0;
   virtual void tick(std::int64_t now_ns) = 0;
   virtual void drain() = 0;  // the broker stops: come to an end

@@ -251,7 +251,8 @@ void Connection::count_idle_frame() {
 // What was under way when a stream ended is dropped by nghttp2; who goes on sending it is cut.
 int Connection::on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* frame, void* user) {
   auto& self = *static_cast<Connection*>(user);
-  if (frame->type != NGHTTP2_DATA || nghttp2_session_get_stream_user_data(session, frame->stream_id) != nullptr) return 0;
+  if (frame->type != NGHTTP2_DATA || nghttp2_session_get_stream_user_data(session, frame->stream_id) != nullptr)
+    return 0;
   self.new_second();
   self.stray_bytes_ += frame->length;
   if (self.stray_bytes_ > kStrayBytesPerSecond) self.end_with(NGHTTP2_ENHANCE_YOUR_CALM);
@@ -458,7 +459,8 @@ void Connection::count_own_reset() {
   const auto& options = loop_.options;
   const auto burst = static_cast<double>(options.reset_burst);
   const auto now = loop_.deps.clock.steady_ns();
-  const auto back = static_cast<double>(now - resets_then_ns_) / kNanosPerSecond * static_cast<double>(options.reset_per_second);
+  const auto back =
+      static_cast<double>(now - resets_then_ns_) / kNanosPerSecond * static_cast<double>(options.reset_per_second);
   resets_left_ = resets_then_ns_ == 0 ? burst : std::min(burst, resets_left_ + back);
   resets_then_ns_ = now;
   resets_left_ -= 1;

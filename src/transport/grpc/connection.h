@@ -146,7 +146,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::int64_t idle_second_ns_ = 0;  // the second that idle_frames_ counts
   std::size_t idle_frames_ = 0, stray_bytes_ = 0;
   std::size_t tls_accounted_ = 0;
-  double resets_left_ = 0;             // streams that we may still end early
+  double resets_left_ = 0;  // streams that we may still end early
   std::int64_t resets_then_ns_ = 0;
 };
 

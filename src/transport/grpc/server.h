@@ -26,7 +26,7 @@ struct GrpcListener {
   std::string host;  // as for HttpOptions
   std::uint16_t port = 0;
   bool producers = false, workers = false;  // which services it has
-  std::shared_ptr<TlsContext> tls;          // whoever reloads its files shares it; null: plaintext
+  std::shared_ptr<TlsContext> tls;  // whoever reloads its files shares it; null: plaintext
 };
 
 struct GrpcOptions {

@@ -91,8 +91,7 @@ void WorkerCall::ready(std::string_view body) {
   for (const auto command : message->commands) {
     const auto name = trimmed(command);
     if (name.empty()) continue;
-    if (name.size() > kCommandBytesMax)
-      return error("InvalidArgument", "at most 100 commands of at most 256 bytes");
+    if (name.size() > kCommandBytesMax) return error("InvalidArgument", "at most 100 commands of at most 256 bytes");
     if (!who_.may_handle(name)) return error("PermissionDenied", "event type not allowed");
     commands.emplace_back(name);
   }

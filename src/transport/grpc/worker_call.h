@@ -22,7 +22,9 @@ class WorkerCall final : public Session {
   using Session::Session;
   void burst_over() override;
   void ask_rest() override;
-  [[nodiscard]] std::size_t held_bytes() const override { return Session::held_bytes() + pool_bytes_ + 512 * claims_.size(); }
+  [[nodiscard]] std::size_t held_bytes() const override {
+    return Session::held_bytes() + pool_bytes_ + 512 * claims_.size();
+  }
   void drain() override;
   void gone() override;
 
@@ -42,8 +44,8 @@ class WorkerCall final : public Session {
     std::deque<std::uint32_t> batches;  // credits for a TaskBatch of up to so many
     std::size_t claims = 0;  // at the Broker
     std::int64_t retry_at_ns = 0;  // not before
-    bool may_go = false;           // the rate limit has given its turn
-    std::size_t bytes = 0;         // of its commands
+    bool may_go = false;  // the rate limit has given its turn
+    std::size_t bytes = 0;  // of its commands
     [[nodiscard]] bool idle() const { return singles == 0 && batches.empty() && claims == 0; }
   };
   struct Claim {
