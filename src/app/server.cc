@@ -323,11 +323,12 @@ void Server::Parts::exposition(services::Done<std::string> done) {
     tls->add_to(gauges);
     gauges.durability = durability_text(config.durability);
     gauges.sampling = sampling;
-    partition->subscription_counts([this, gauges = std::move(gauges), done = std::move(done)](auto counts) mutable {
-      if (counts)
-        for (auto& count : *counts) gauges.subscriptions.push_back(std::move(count));
-      done(metrics.exposition(gauges));
-    });
+    using Counts = std::vector<services::SubscriptionCount>;
+    partition->subscription_counts(
+        [this, gauges = std::move(gauges), done = std::move(done)](const Result<Counts>& counts) mutable {
+          if (counts) gauges.subscriptions = *counts;
+          done(metrics.exposition(gauges));
+        });
   });
 }
 
