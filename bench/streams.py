@@ -7,12 +7,13 @@ Create, credit, task, result and both acknowledgements, each a message of its ow
 credits or creates open on each (256 where batched), payloads of 300 bytes, server and load generator on the same cores. Rounds are run
 in turn, so that every line has been through the same weather: compare medians within one run.
 
-Needs build/release/codeq and build/release/bench/streams/codeq_stream_bench:
-    scripts/build release codeq codeq_stream_bench
+Needs a built codeq (CODEQ_BINARY, or build/release/codeq) and the load generator (CODEQ_STREAM_BENCH, or the one that
+`cmake --build --preset release --target codeq_stream_bench` leaves).
 """
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -24,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from harness import net  # noqa: E402
 from harness.broker import Broker, Tokens, find_binary  # noqa: E402
 
-GENERATOR = ROOT / "build" / "release" / "bench" / "streams" / "codeq_stream_bench"
+GENERATOR = os.environ.get("CODEQ_STREAM_BENCH", str(ROOT / "build" / "release" / "bench" / "streams" / "codeq_stream_bench"))
 
 
 def run(folder, durability, traced, batch, seconds):
