@@ -26,6 +26,7 @@ constexpr std::size_t kProgressBytes = 16U << 10U;   // what resets the clock of
 constexpr std::size_t kKeptBytes = 64U << 10U;       // a larger buffer is given back when it is empty
 constexpr std::size_t kReadsPerTurn = 4;             // of a full buffer, before others get their turn
 constexpr std::size_t kStrayBytesPerSecond = 32U << 20U;  // DATA of streams that are over
+constexpr auto kStalledWhenCrowded = std::chrono::milliseconds(2'000);  // unread output that takes what others need
 constexpr auto kLinger = std::chrono::milliseconds(2'000);  // after our last byte, for the client to read it
 
 constexpr std::string_view kProducerService = "producerpb.ProducerStream";
@@ -696,7 +697,7 @@ void Connection::tick(std::int64_t now) {
       slot->stalled_since_ns = 0;
     } else if (slot->stalled_since_ns == 0) {
       slot->stalled_since_ns = now;
-    } else if (now - slot->stalled_since_ns >= ns(options.write_timeout) && loop_.crowded()) {
+    } else if (now - slot->stalled_since_ns >= ns(kStalledWhenCrowded) && loop_.crowded()) {
       // It holds what others need and does not read; what waits there for it goes back.
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_ENHANCE_YOUR_CALM);
       loop_.mark_dirty(*this);

@@ -137,7 +137,8 @@ void WorkerCall::pump(Pool& pool) {
   while (pool.claims < kClaimsPerPool && claims_.size() < deps_.limits.claims_max && !ending_soon() &&
          unsent() < deps_.limits.output_bytes_pause) {
     if (pool.singles == 0 && pool.batches.empty()) return;
-    if (deps_.crowded && deps_.crowded()) return;  // until a tick finds room
+    // Where memory is spent, who reads goes on with one claim at a time, and who does not gets nothing more.
+    if ((unsent() > 0 || !claims_.empty()) && deps_.crowded && deps_.crowded()) return;
     const auto now = deps_.clock.steady_ns();
     if (now < pool.retry_at_ns) return;
     pool.retry_at_ns = 0;
