@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <array>
+#include <bit>
 #include <cstddef>
 
 #include "base/check.h"
@@ -23,5 +24,20 @@ std::uint64_t SystemRng::next() {
     used = 0;
   }
   return buffer[used++];
+}
+
+std::uint64_t SystemRng::next_public() {
+  thread_local std::array<std::uint64_t, 4> state{};
+  while ((state[0] | state[1] | state[2] | state[3]) == 0)
+    for (auto& word : state) word = next();
+  const auto drawn = std::rotl(state[1] * 5, 7) * 9;
+  const auto shifted = state[1] << 17;
+  state[2] ^= state[0];
+  state[3] ^= state[1];
+  state[1] ^= state[2];
+  state[0] ^= state[3];
+  state[2] ^= shifted;
+  state[3] = std::rotl(state[3], 45);
+  return drawn;
 }
 }  // namespace codeq

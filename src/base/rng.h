@@ -10,12 +10,16 @@ class Rng {
  public:
   virtual ~Rng() = default;
   virtual std::uint64_t next() = 0;  // uniform over all 64-bit values
+  // The same, for what has to be unique but is no secret (ids of spans): may be foreseen by who has seen others.
+  virtual std::uint64_t next_public() { return next(); }
 };
 
-// From getrandom(2), 4 KiB at a time per thread: about 20 ns a draw.
+// From getrandom(2), 4 KiB at a time per thread: about 20 ns a draw. What is public comes from xoshiro256** (Blackman and
+// Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS 47, 2021), seeded from there in each thread.
 class SystemRng final : public Rng {
  public:
   std::uint64_t next() override;
+  std::uint64_t next_public() override;
 };
 
 // SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014). Tests only.

@@ -17,27 +17,45 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/check.h"
+
 namespace codeq::core {
 
 template <class T>
 concept Enum = std::is_enum_v<T>;
 
+// Appends to a string through a stretch that it keeps ahead of what is written: no bound is looked at per byte. The string
+// is whole after `end()`, which must be called; until then its tail is undefined.
 class Writer {
  public:
   static constexpr bool kReading = false;
-  explicit Writer(std::string& out) : out_(out) {}
+  explicit Writer(std::string& out, std::size_t expected_bytes = 128) : out_(out), used_(out.size()) {
+    out_.resize(used_ + expected_bytes);
+  }
+  ~Writer() { CHECK(ended_); }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+  void end() {
+    out_.resize(used_);
+    ended_ = true;
+  }
 
   void operator()(std::uint64_t v) {
+    auto* at = room(kVarintBytesMax);
     while (v >= 0x80) {
-      out_.push_back(static_cast<char>(v | 0x80));
+      *at++ = static_cast<char>(v | 0x80);
       v >>= 7;
     }
-    out_.push_back(static_cast<char>(v));
+    *at++ = static_cast<char>(v);
+    used_ = static_cast<std::size_t>(at - out_.data());
   }
   void operator()(std::uint32_t v) { (*this)(std::uint64_t{v}); }
   void operator()(std::uint16_t v) { (*this)(std::uint64_t{v}); }
-  void operator()(std::uint8_t v) { out_.push_back(static_cast<char>(v)); }
-  void operator()(bool v) { out_.push_back(v ? 1 : 0); }
+  void operator()(std::uint8_t v) {
+    *room(1) = static_cast<char>(v);
+    ++used_;
+  }
+  void operator()(bool v) { (*this)(static_cast<std::uint8_t>(v ? 1 : 0)); }
   void operator()(std::int64_t v) {
     const auto u = static_cast<std::uint64_t>(v);
     (*this)((u << 1) ^ (v < 0 ? ~std::uint64_t{0} : 0));
@@ -47,7 +65,8 @@ class Writer {
   void operator()(const std::shared_ptr<const std::string>& v) { bytes(v ? std::string_view(*v) : std::string_view()); }
   template <std::size_t N>
   void operator()(const std::array<std::uint8_t, N>& v) {
-    out_.append(reinterpret_cast<const char*>(v.data()), N);
+    std::memcpy(room(N), v.data(), N);
+    used_ += N;
   }
   template <Enum E>
   void operator()(E v) {
@@ -55,11 +74,20 @@ class Writer {
   }
 
  private:
+  static constexpr std::size_t kVarintBytesMax = 10;
+  char* room(std::size_t bytes) {
+    if (out_.size() - used_ < bytes) [[unlikely]] out_.resize(2 * out_.size() + bytes);
+    return out_.data() + used_;
+  }
   void bytes(std::string_view v) {
     (*this)(std::uint64_t{v.size()});
-    out_.append(v);
+    if (v.empty()) return;
+    std::memcpy(room(v.size()), v.data(), v.size());
+    used_ += v.size();
   }
   std::string& out_;
+  std::size_t used_;
+  bool ended_ = false;
 };
 
 class Reader {

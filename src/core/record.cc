@@ -9,6 +9,7 @@ namespace codeq::core {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+constexpr std::size_t kSizeBytesMax = 10;  // of the varint before a record
 
 // One function per type serves both directions: Io is Writer or Reader, the record const or not.
 template <class Io>
@@ -280,7 +281,7 @@ bool decode_as(std::size_t index, std::uint8_t version, Reader& io, Record& out)
 }  // namespace
 
 void append_record(const Record& record, std::string& group) {
-  // The size goes first but is known last: encode behind a gap of the longest size, then close the gap.
+  // The size goes first but is known last.
   thread_local std::string scratch;
   scratch.clear();
   Writer io(scratch);
@@ -292,9 +293,10 @@ void append_record(const Record& record, std::string& group) {
         body(io, r, version);
       },
       record);
-  Writer out(group);
-  out(std::uint64_t{scratch.size()});
-  group += scratch;
+  io.end();
+  Writer out(group, kSizeBytesMax + scratch.size());
+  out(scratch);
+  out.end();
   if (scratch.capacity() > (1U << 20)) std::string().swap(scratch);
 }
 
@@ -329,6 +331,7 @@ std::string encode_result(const TaskResult& result) {
   Writer io(out);
   io(kVersion);
   result_fields(io, result);
+  io.end();
   return out;
 }
 

@@ -264,8 +264,7 @@ std::uint64_t number_at(std::string_view key, std::size_t offset) {
 std::string encode_body(const Task& task) {
   const auto& i = *task.info;
   std::string out;
-  out.reserve(192 + (task.payload ? task.payload->size() : 0));
-  Writer io(out);
+  Writer io(out, 256 + (task.payload ? task.payload->size() : 0));
   const bool own_span = i.trace.span.span_id == i.create_span;
   const bool own_trace = i.trace.span.trace_id == i.timeline_trace_id;
   Flags flags;
@@ -299,6 +298,7 @@ std::string encode_body(const Task& task) {
     io(i.key_expires_ns);
   }
   io(task.payload);
+  io.end();
   return out;
 }
 
@@ -355,11 +355,11 @@ Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& i
 
 std::string encode_live(const Task& task) {
   std::string out;
-  out.reserve(96);
-  Writer io(out);
+  Writer io(out, 256);
   put_head(io, task);
   io(task.live_writes);
   put_mutable(io, task);
+  io.end();
   return out;
 }
 
@@ -386,14 +386,14 @@ Result<void> decode_live(std::uint64_t sequence, std::string_view value, Task& i
 
 std::string encode_done(const Task& task) {
   std::string out;
-  out.reserve(256 + (task.result ? task.result->result_json.size() : 0));
-  Writer io(out);
+  Writer io(out, 512 + (task.result ? task.result->result_json.size() : 0));
   io(kVersion);
   io(task.place);
   io(task.retire_ns);
   io(task.delivery);
   io(task.result ? encode_result(*task.result) : std::string());
   put_mutable(io, task);
+  io.end();
   return out;
 }
 
@@ -426,6 +426,7 @@ std::string encode_retire(const RetireEntry& entry) {
   const bool key = !zero(entry.key);
   io(key);
   if (key) io(entry.key);
+  io.end();
   return out;
 }
 
@@ -460,6 +461,7 @@ std::string encode_delivery(const Delivery& d) {
   io(d.due_ns);
   io(d.last_http_status);
   io(d.last_error);
+  io.end();
   return out;
 }
 

@@ -160,7 +160,6 @@ void State::drop_queue_if_unused(Queue& queue) {
 }
 
 void State::note(Task& task, Event event, Effects& effects) {
-  effects.events.push_back(event);
   Open open{.record = records_,
             .sequence = task.info->id.sequence,
             .ordinal = 0,
@@ -168,6 +167,7 @@ void State::note(Task& task, Event event, Effects& effects) {
             .span = event.span};
   const bool ends_with_commit = event.end_ns == 0;
   open.ordinal = task.timeline.add(std::move(event));
+  if (effects.events.count++ == 0) effects.events.first = open.ordinal;
   if (!ends_with_commit) return;
   open_.push_back(open);
   ++task.open_events;
@@ -422,7 +422,7 @@ Result<Effects> State::on(const ClaimRecord& r) {
   task.lease_token = r.lease_token;
   task.lease_until_ns = r.time_ns + std::min(r.lease_ns, kNanosMax);
   task.updated_ns = r.time_ns;
-  leases_.insert({task.lease_until_ns, r.sequence});
+  leases_.emplace_hint(leases_.end(), task.lease_until_ns, r.sequence);  // mostly the last to end
   if (const auto* topic = task.queue->topic; topic != nullptr && topic->policy.max_consumers > 0) count_holder(task);
   note(task,
        {.kind = EventKind::kQueued,

@@ -105,6 +105,15 @@ struct Delivery {
   WebhookError last_error{};
 };
 
+// The newest events of a timeline: none of them can have been dropped yet.
+struct NewEvents {
+  std::uint32_t first = 0, count = 0;  // ordinals
+  template <class F>
+  void each(Timeline& timeline, F&& f) const {
+    for (std::uint32_t i = 0; i < count; ++i) f(*timeline.find(first + i));
+  }
+};
+
 // What one record did, for the answers, the spans and the wake-ups. Pointers are valid until the next apply.
 struct Effects {
   Task* task = nullptr;
@@ -114,10 +123,10 @@ struct Effects {
   std::uint64_t retired = 0;  // how many tasks are gone
   std::uint64_t delivery = 0;  // created or changed
   std::int64_t delay_seconds = 0;  // nack, expiry
-  std::vector<Event> events;  // new ones, those that end with this commit have end_ns == 0
+  NewEvents events;  // of `task`; those that end with this commit have end_ns == 0
   bool consumer_left = false;      // a queue with a limit has room for another worker
   Task* copy = nullptr;            // of `task`, which died, in its dead-letter topic; it is ready
-  std::vector<Event> copy_events;  // the copy's, as above
+  NewEvents copy_events;           // the copy's, as above
 };
 
 // The changes of a stretch of records as rows: what takes an image of the state at `begin_cut` to the next.

@@ -143,7 +143,6 @@ std::string State::digest() const {
     io(d.last_http_status);
     io(d.last_error);
   }
-  digest_catalogue(out);
   put_due(io, delayed_.sorted());
   put_due(io, leases_);
   for (const auto& open : open_) {
@@ -151,6 +150,8 @@ std::string State::digest() const {
     io(open.sequence);
     io(open.ordinal);
   }
+  io.end();
+  digest_catalogue(out);
   return out;
 }
 

@@ -201,6 +201,7 @@ void State::begin_cut() {
     io(queue->finished);
     io(queue->dead);
     if (queue->paused) io(queue->paused);
+    io.end();
     cut_.rows.push_back({.table = Table::kQueue, .op = Row::Op::kPut, .key = queue_row_key(id), .value = std::move(value)});
   }
   cut_.rows.push_back({.table = Table::kMeta, .op = Row::Op::kPut, .key = kStateKey, .value = encode_meta()});
@@ -250,6 +251,7 @@ std::string State::encode_meta() const {
     io(open.claim);
     io(open.span.bytes);
   }
+  io.end();
   return out;
 }
 

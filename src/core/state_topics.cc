@@ -21,6 +21,7 @@ std::string row_of(const Topic& topic) {
   Writer io(out);
   io(kVersion);
   topic_fields(io, topic);
+  io.end();
   return out;
 }
 
@@ -29,6 +30,7 @@ std::string row_of(const Subscription& subscription) {
   Writer io(out);
   io(kVersion);
   subscription_fields(io, subscription);
+  io.end();
   return out;
 }
 
@@ -179,7 +181,7 @@ void State::copy_dead(const Task& dead, std::int64_t now_ns, const ReturnRules& 
        of_copy);
   make_ready(copy, now_ns, WaitCause::kReady, of_copy);
   effects.copy = &copy;
-  effects.copy_events = std::move(of_copy.events);
+  effects.copy_events = of_copy.events;
 }
 
 Result<void> State::restore_topic(std::string_view value) {
@@ -251,6 +253,7 @@ void State::digest_catalogue(std::string& out) const {
   for (const auto& [key, topic] : topics_) topic_fields(io, topic);
   io(std::uint64_t{topics_.size()});
   for (const auto& [id, subscription] : subscriptions_.all()) subscription_fields(io, subscription);
+  io.end();
 }
 
 }  // namespace codeq::core

@@ -72,7 +72,7 @@ TEST(Topics, WhatDiesIsCopiedIntoTheDeadLetterTopicInTheSameTrace_G19) {
   EXPECT_TRUE(std::any_of(of_dead.begin(), of_dead.end(), [&](const Event& e) {
     return e.kind == EventKind::kDeadLetter && e.span == created.parent;
   }));
-  EXPECT_EQ(effects->copy_events.size(), 1U);
+  EXPECT_EQ(effects->copy_events.count, 1U);
 }
 
 TEST(Topics, AnExpiredLastLeaseIsCopiedToo_G19) {

@@ -18,6 +18,7 @@ std::uint32_t Timeline::add(Event event) {
   CHECK(added_ != UINT32_MAX);
   const auto ordinal = added_++;
   if (first_.size() < kHalf) {
+    if (first_.empty()) first_.reserve(kUsual);
     first_.push_back(std::move(event));
   } else if (last_.size() < kHalf) {
     last_.push_back(std::move(event));

@@ -75,6 +75,7 @@ class Timeline {
 
  private:
   static constexpr std::size_t kHalf = kEventsPerTask / 2;
+  static constexpr std::size_t kUsual = 5;  // created, queued, claimed, run, submitted
   std::vector<Event> first_;
   std::vector<Event> last_;  // a ring of kEventsPerTask / 2, empty for nearly every task
   std::uint32_t added_ = 0;

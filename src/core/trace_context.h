@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -18,12 +19,15 @@ namespace codeq::core {
 struct TraceId {
   std::array<std::uint8_t, 16> bytes{};
   bool operator==(const TraceId&) const = default;
-  [[nodiscard]] bool valid() const { return *this != TraceId{}; }
+  [[nodiscard]] bool valid() const {
+    const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(bytes);
+    return (halves[0] | halves[1]) != 0;
+  }
 };
 struct SpanId {
   std::array<std::uint8_t, 8> bytes{};
   bool operator==(const SpanId&) const = default;
-  [[nodiscard]] bool valid() const { return *this != SpanId{}; }
+  [[nodiscard]] bool valid() const { return std::bit_cast<std::uint64_t>(bytes) != 0; }
 };
 
 inline constexpr std::uint8_t kFlagSampled = 0x01;

@@ -20,8 +20,8 @@ void put_big_endian(std::uint64_t value, std::uint8_t* bytes) {
 }
 
 std::uint64_t draw_nonzero(Rng& rng) {
-  std::uint64_t value = rng.next();
-  while (value == 0) value = rng.next();
+  std::uint64_t value = rng.next_public();
+  while (value == 0) value = rng.next_public();
   return value;
 }
 }  // namespace
@@ -50,7 +50,7 @@ core::SpanContext start_span(const Sampler& sampler, const core::SpanContext& pa
     context.trace_id = parent.trace_id;
     context.flags = parent.flags & core::kFlagRandomTraceId;
   } else {
-    put_big_endian(rng.next(), context.trace_id.bytes.data());
+    put_big_endian(rng.next_public(), context.trace_id.bytes.data());
     put_big_endian(draw_nonzero(rng), context.trace_id.bytes.data() + 8);
     context.flags = core::kFlagRandomTraceId;
   }

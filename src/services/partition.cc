@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kTimersPerRound = 512;
 constexpr std::size_t kCommandsPerRound = 1024;
+constexpr std::size_t kGroupBytesReserved = std::size_t{256} << 10;
 constexpr std::size_t kBytesPerRound = std::size_t{8} << 20;  // so that no group comes near the log's bound
 
 }  // namespace
@@ -205,10 +206,11 @@ Result<core::Effects> Partition::change(const core::Record& record) {
   auto effects = apply(record, true);
   if (!effects || effects->duplicate) return effects;
   must_commit_ = true;
-  const auto* task = effects->task;
+  auto* task = effects->task;
   if (task != nullptr && task->info->traced && task->info->trace.span.sampled() && deps_.tracer.enabled())
-    for (const auto& event : effects->events)
+    effects->events.each(task->timeline, [&](const core::Event& event) {
       group_.spans.push_back({.info = task->info, .event = event, .replay = false, .context = {}, .tracestate = {}});
+    });
   if (effects->became_ready || effects->consumer_left) {
     const auto woken = woken_.insert(core::queue_key(task->info->tenant, task->info->command)).first;
     if (effects->became_ready) note_ready(task->info, *woken);
@@ -244,7 +246,12 @@ void Partition::note_durable() {
 
 void Partition::flush() {
   if (must_commit_) {
+    // The next group will be about as large.
+    const auto bytes = std::min(group_.records.size(), kGroupBytesReserved);
+    const auto answers = group_.answers.size();
     committer_->offer(std::exchange(group_, {}));
+    group_.records.reserve(bytes);
+    group_.answers.reserve(answers);
     must_commit_ = false;
     return;
   }

@@ -308,7 +308,8 @@ class Partition final : public Broker {
   [[nodiscard]] std::vector<std::uint64_t> sequence_of(const std::string& id) const;  // none: not an id of ours
   [[nodiscard]] static TaskSnapshot snapshot(const core::Task& task);
   [[nodiscard]] DeliverySnapshot snapshot(std::uint64_t id, const core::Delivery& delivery);
-  [[nodiscard]] core::OwnerFields owner_fields(const Caller& caller, const std::string& task_id,
+  [[nodiscard]] static core::TaskId id_of(const std::string& text);  // all zeros: not an id
+  [[nodiscard]] core::OwnerFields owner_fields(const Caller& caller, const core::TaskId& id,
                                                std::optional<std::uint64_t> token);
   [[nodiscard]] core::ReturnRules return_rules();
   [[nodiscard]] core::SpanId new_span_id();

@@ -2,6 +2,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "core/webhook_url.h"
@@ -23,11 +24,7 @@ bool blank(std::string_view text) {
 core::SpanId random_span_id(Rng& rng) {
   core::SpanId id;
   do {
-    auto draw = rng.next();
-    for (auto& byte : id.bytes) {
-      byte = static_cast<std::uint8_t>(draw);
-      draw >>= 8;
-    }
+    id.bytes = std::bit_cast<decltype(id.bytes)>(rng.next_public());
   } while (!id.valid());
   return id;
 }
@@ -35,13 +32,7 @@ core::SpanId random_span_id(Rng& rng) {
 core::TraceId random_trace_id(Rng& rng) {
   core::TraceId id;
   do {
-    for (std::size_t half = 0; half < 2; ++half) {
-      auto draw = rng.next();
-      for (std::size_t i = 0; i < 8; ++i) {
-        id.bytes[half * 8 + i] = static_cast<std::uint8_t>(draw);
-        draw >>= 8;
-      }
-    }
+    id.bytes = std::bit_cast<decltype(id.bytes)>(std::array{rng.next_public(), rng.next_public()});
   } while (!id.valid());
   return id;
 }
@@ -126,9 +117,10 @@ std::vector<std::uint64_t> Partition::sequence_of(const std::string& id) const {
   return {parsed->sequence};
 }
 
-core::OwnerFields Partition::owner_fields(const Caller& caller, const std::string& task_id,
+core::TaskId Partition::id_of(const std::string& text) { return core::parse_task_id(text).value_or(core::TaskId{}); }
+
+core::OwnerFields Partition::owner_fields(const Caller& caller, const core::TaskId& id,
                                           std::optional<std::uint64_t> token) {
-  const auto id = core::parse_task_id(task_id).value_or(core::TaskId{});
   return {.sequence = id.partition == options_.partition ? id.sequence : 0,
           .id_random = id.random,
           .tenant = caller.tenant,
@@ -206,7 +198,8 @@ void Partition::create_now(const Caller& caller, std::vector<Result<core::Create
       answers.push_back(std::unexpected<Error>(records[i].error()));
       continue;
     }
-    auto& r = *records[i];
+    core::Record record(*std::move(records[i]));
+    auto& r = std::get<core::CreateRecord>(record);
     r.time_ns = stamp_ns_;
     r.received_ns = received;
     const auto [run_at, delay_ms] = when[i];
@@ -216,7 +209,7 @@ void Partition::create_now(const Caller& caller, std::vector<Result<core::Create
                                    : stamp_ns_ + std::min(delay_ms, std::max<std::int64_t>(delay_max_ms, 0)) *
                                                      kNanosPerMilli;
     const auto drafts = group_.spans.size();
-    auto effects = change(r);
+    auto effects = change(record);
     if (!effects) {
       answers.push_back(std::unexpected<Error>(effects.error()));
       continue;
@@ -386,7 +379,7 @@ void Partition::heartbeat(Caller caller, OwnerCall call, std::int64_t extend_sec
         const auto seconds =
             std::min(extend_seconds > 0 ? extend_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
         auto effects = change(core::HeartbeatRecord{.time_ns = stamp_ns_,
-                                                    .owner = owner_fields(caller, call.task_id, call.lease_token),
+                                                    .owner = owner_fields(caller, id_of(call.task_id), call.lease_token),
                                                     .extend_ns = seconds * kNanosPerSecond});
         Result<void> outcome;
         if (!effects) outcome = std::unexpected<Error>(effects.error());
@@ -400,7 +393,7 @@ void Partition::abandon(Caller caller, OwnerCall call, Done<void> done) {
       Kind::kOwner, 512, std::move(needs), std::move(done),
       [this, caller = std::move(caller), call = std::move(call)](auto reply) mutable {
         auto effects = change(
-            core::AbandonRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, call.task_id, call.lease_token)});
+            core::AbandonRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, id_of(call.task_id), call.lease_token)});
         Result<void> outcome;
         if (!effects) outcome = std::unexpected<Error>(effects.error());
         answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
@@ -416,7 +409,7 @@ void Partition::nack(Caller caller, OwnerCall call, std::int64_t delay_seconds, 
       [this, caller = std::move(caller), call = std::move(call), delay_seconds,
        reason = std::move(reason)](auto reply) mutable {
         const auto effects = change(core::NackRecord{.time_ns = stamp_ns_,
-                                                     .owner = owner_fields(caller, call.task_id, call.lease_token),
+                                                     .owner = owner_fields(caller, id_of(call.task_id), call.lease_token),
                                                      .delay_seconds = delay_seconds,
                                                      .reason = std::move(reason),
                                                      .rules = return_rules()});
@@ -432,17 +425,23 @@ void Partition::nack(Caller caller, OwnerCall call, std::int64_t delay_seconds, 
 void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std::vector<Result<ResultSnapshot>>> done) {
   std::size_t bytes = 0;
   for (const auto& item : items) bytes += 512 + item.error.size() + (item.result_json ? item.result_json->size() : 0);
+  std::vector<core::TaskId> ids;
   std::vector<std::uint64_t> needs;
-  for (const auto& item : items)
-    for (const auto sequence : sequence_of(item.task_id)) needs.push_back(sequence);
+  ids.reserve(items.size());
+  needs.reserve(items.size());
+  for (const auto& item : items) {
+    ids.push_back(id_of(item.task_id));
+    if (ids.back().sequence != 0 && ids.back().partition == options_.partition) needs.push_back(ids.back().sequence);
+  }
   post_on<std::vector<Result<ResultSnapshot>>>(
       Kind::kOwner, bytes, std::move(needs), std::move(done),
-      [this, caller = std::move(caller), items = std::move(items)](auto reply) mutable {
+      [this, caller = std::move(caller), items = std::move(items), ids = std::move(ids)](auto reply) mutable {
         std::vector<Result<ResultSnapshot>> answers;
         answers.reserve(items.size());
-        for (auto& item : items) {
+        for (std::size_t i = 0; i < items.size(); ++i) {
+          auto& item = items[i];
           core::SubmitRecord record{.time_ns = stamp_ns_,
-                                    .owner = owner_fields(caller, item.task_id, item.lease_token),
+                                    .owner = owner_fields(caller, ids[i], item.lease_token),
                                     .status = core::Status{},
                                     .has_result = item.result_json.has_value() || item.may_lack_result,
                                     .result = {},
@@ -453,7 +452,7 @@ void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std:
           record.result.result_json = std::move(item.result_json).value_or("");
           record.result.error = std::move(item.error);
           record.result.artifacts = std::move(item.artifacts);
-          auto effects = change(record);
+          auto effects = change(std::move(record));
           if (!effects) {
             answers.push_back(std::unexpected<Error>(effects.error()));
             continue;

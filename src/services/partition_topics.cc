@@ -58,8 +58,9 @@ void Partition::put_topic_now(core::PutTopicRecord record, int looks, Done<Topic
 void Partition::note_copy(const core::Effects& effects) {
   const auto& info = effects.copy->info;
   if (info->traced && info->trace.span.sampled() && deps_.tracer.enabled())
-    for (const auto& event : effects.copy_events)
+    effects.copy_events.each(effects.copy->timeline, [&](const core::Event& event) {
       group_.spans.push_back({.info = info, .event = event, .replay = false, .context = {}, .tracestate = {}});
+    });
   const auto woken = woken_.insert(core::queue_key(info->tenant, info->command)).first;
   note_ready(info, *woken);
   deps_.metrics.task_created(info->command);
