@@ -97,6 +97,7 @@ class Reader {
   [[nodiscard]] bool ok() const { return ok_; }
   [[nodiscard]] bool at_end() const { return in_.empty(); }
   [[nodiscard]] std::size_t left() const { return in_.size(); }
+  [[nodiscard]] std::string_view rest() const { return in_; }
   void fail() {
     ok_ = false;
     in_ = {};

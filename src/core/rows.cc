@@ -12,6 +12,7 @@ namespace codeq::core {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kWholeFlag = 0x80;  // of a body
 
 template <class T>
 void append_big_endian(std::string& out, T v) {
@@ -212,6 +213,17 @@ bool get_holder(Reader& io, LiveHead& head) {
   return io.ok() && has_worker;
 }
 
+std::size_t done_bytes(const Task& task) { return 512 + (task.result ? task.result->result_json.size() : 0); }
+
+void done_fields(Writer& io, const Task& task) {
+  io(kVersion);
+  io(task.place);
+  io(task.retire_ns);
+  io(task.delivery);
+  io(task.result ? encode_result(*task.result) : std::string());
+  put_mutable(io, task);
+}
+
 bool zero(const KeyHash& hash) {
   return std::all_of(hash.begin(), hash.end(), [](std::uint8_t byte) { return byte == 0; });
 }
@@ -264,7 +276,7 @@ std::uint64_t number_at(std::string_view key, std::size_t offset) {
 std::string encode_body(const Task& task) {
   const auto& i = *task.info;
   std::string out;
-  Writer io(out, 256 + (task.payload ? task.payload->size() : 0));
+  Writer io(out, 256 + (task.payload ? task.payload->size() : 0) + (task.whole ? done_bytes(task) : 0));
   const bool own_span = i.trace.span.span_id == i.create_span;
   const bool own_trace = i.trace.span.trace_id == i.timeline_trace_id;
   Flags flags;
@@ -275,6 +287,7 @@ std::string encode_body(const Task& task) {
   flags.add(i.create_parent.valid());
   flags.add(!i.idempotency_key.empty());
   flags.add(i.from_dead_letter);
+  flags.add(task.whole);
   io(kVersion);
   io(flags.bits());
   io(i.id.random);
@@ -298,6 +311,7 @@ std::string encode_body(const Task& task) {
     io(i.key_expires_ns);
   }
   io(task.payload);
+  if (task.whole) done_fields(io, task);
   io.end();
   return out;
 }
@@ -314,6 +328,7 @@ Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& i
   const bool valid = flags.next(), own_span = flags.next(), own_trace = flags.next(), parent = flags.next(),
              key = flags.next();
   i.from_dead_letter = flags.next();
+  into.whole = flags.next();
   i.id.sequence = sequence;
   io(i.id.random);
   io(i.id.partition);
@@ -345,12 +360,17 @@ Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& i
     io(into.payload);
   else
     io.bytes();
-  if (!io.ok() || !io.at_end() || version != kVersion || priority >= kPriorities) return damaged("body", sequence);
+  if (!io.ok() || io.at_end() == into.whole || version != kVersion || priority >= kPriorities)
+    return damaged("body", sequence);
   i.priority = priority;
   i.id_text = to_string(i.id);
   if (!i.webhook.empty()) i.webhook_host = webhook_host(i.webhook).value_or("");
   into.info = std::move(info);
-  return {};
+  return into.whole ? decode_done(sequence, io.rest(), into) : Result<void>();
+}
+
+bool is_whole(std::string_view body) {
+  return body.size() >= 2 && (static_cast<std::uint8_t>(body[1]) & kWholeFlag) != 0;
 }
 
 std::string encode_live(const Task& task) {
@@ -386,13 +406,8 @@ Result<void> decode_live(std::uint64_t sequence, std::string_view value, Task& i
 
 std::string encode_done(const Task& task) {
   std::string out;
-  Writer io(out, 512 + (task.result ? task.result->result_json.size() : 0));
-  io(kVersion);
-  io(task.place);
-  io(task.retire_ns);
-  io(task.delivery);
-  io(task.result ? encode_result(*task.result) : std::string());
-  put_mutable(io, task);
+  Writer io(out, done_bytes(task));
+  done_fields(io, task);
   io.end();
   return out;
 }

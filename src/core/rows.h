@@ -4,8 +4,9 @@
 //            meta    name                               the partition's scalars, its topics and subscriptions
 //            queue   queue id u32                       tenant, command and counts of a queue
 //            live    sequence u64                       mutable part of a task that is not finished; gone when it ends
-//            body    sequence u64                       what never changes: task info and payload
-//            done    sequence u64                       mutable part and result of a finished task
+//            body    sequence u64                       what never changes: task info and payload; and all of a task that
+//                                                       had finished when its first row was written
+//            done    sequence u64                       mutable part and result of any other finished task
 //            key     XXH3-128 of (tenant, key), sequence u64     idempotency keys
 //            retire  retire time i64, sequence u64      when a finished task goes
 //            outbox  delivery id u64                    webhook deliveries, due or failed
@@ -76,10 +77,12 @@ std::string encode_retire(const RetireEntry& entry);
 Result<RetireEntry> decode_retire(std::string_view key, std::string_view value);
 
 struct Task;
-std::string encode_body(const Task& task);
+std::string encode_body(const Task& task);  // of a task that is `whole`: with what encode_done says
+bool is_whole(std::string_view body);       // nothing else of that task is in live or done
 std::string encode_live(const Task& task);
 std::string encode_done(const Task& task);
 // `with_payload`: false leaves it null, for who only looks through many.
+// Sets `whole`, and then everything.
 Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& into, bool with_payload = true);
 Result<void> decode_live(std::uint64_t sequence, std::string_view value, Task& into);  // after decode_body
 Result<void> decode_done(std::uint64_t sequence, std::string_view value, Task& into);  // after decode_body

@@ -83,6 +83,7 @@ struct Task {
   // --- residence in memory; not part of the state ---
   std::uint32_t live_writes = 0;  // how often its live row was written
   bool body_written = false;
+  bool whole = false;           // it had finished when its body was written: all of it is in that row, also from then on
   bool in_cut = false;          // encoded for a cut that is not in the store yet
   std::uint64_t dirty_in = 0;   // the cut that will carry its changes; 0: none since it was encoded
   std::uint32_t open_events = 0;
@@ -190,7 +191,7 @@ class State {
   // --- which tasks are in memory ---
   // Tasks of the sequences that applying `record` looks at; none for a create.
   void names(const Record& record, std::vector<std::uint64_t>& sequences) const;
-  // A task from its rows; `done`: the second one is its row of table done, else of table live.
+  // A task from its rows; `done`: the second one is its row of table done, else of table live. A whole one has no second.
   Result<Task*> load(std::uint64_t sequence, std::string_view body, std::string_view rest, bool done);
   // False: it changed since the image's last write, or an event of it waits for its commit.
   bool evict(std::uint64_t sequence);

@@ -89,7 +89,9 @@ Result<Task*> State::load(std::uint64_t sequence, std::string_view body, std::st
   CHECK(!tasks_.contains(sequence));
   auto loaded = std::make_unique<Task>();
   CODEQ_TRY_VOID(decode_body(sequence, body, *loaded));
-  CODEQ_TRY_VOID(done ? decode_done(sequence, rest, *loaded) : decode_live(sequence, rest, *loaded));
+  if (!loaded->whole) {
+    CODEQ_TRY_VOID(done ? decode_done(sequence, rest, *loaded) : decode_live(sequence, rest, *loaded));
+  }
   auto& task = *loaded;
   task.body_written = true;
   if (planted(Plant::kLostSpanContext)) task.claim_span = {};
@@ -159,9 +161,11 @@ void State::mark_changed(Queue& queue) {
 void State::encode(Task& task) {
   const auto key = key_of(task.info->id.sequence);
   auto& rows = cut_.rows;
-  if (!std::exchange(task.body_written, true))
+  if (!std::exchange(task.body_written, true) || task.whole)
     rows.push_back({.table = Table::kBody, .op = Row::Op::kPut, .key = key, .value = encode_body(task)});
-  if (task.finished()) {
+  if (task.whole) {
+    // that was all
+  } else if (task.finished()) {
     if (const auto writes = std::exchange(task.live_writes, 0); writes > 0)
       rows.push_back({.table = Table::kLive,
                       .op = writes == 1 ? Row::Op::kEraseOnce : Row::Op::kErase,
@@ -183,6 +187,7 @@ void State::begin_cut() {
   ++cut_number_;
   cut_ = {.records = records_, .rows = std::exchange(changes_, {}), .sequences = {}};
   to_encode_ = std::exchange(dirty_, {});
+  std::sort(to_encode_.begin(), to_encode_.end());  // so that most rows go in behind the last one of their table
   encoded_ = 0;
   dirty_bytes_ = 0;
   for (const auto id : std::exchange(changed_queues_, {})) {

@@ -38,7 +38,8 @@ void load(State& state, Rows& rows, std::uint64_t sequence) {
   if (body == rows.of(Table::kBody).end()) return;
   const auto live = rows.of(Table::kLive).find(key);
   const bool done = live == rows.of(Table::kLive).end();
-  const auto loaded = state.load(sequence, body->second, done ? rows.of(Table::kDone).at(key) : live->second, done);
+  const auto rest = is_whole(body->second) ? std::string() : done ? rows.of(Table::kDone).at(key) : live->second;
+  const auto loaded = state.load(sequence, body->second, rest, done);
   ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
 }
 

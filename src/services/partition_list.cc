@@ -95,6 +95,7 @@ Result<void> Partition::Listing::search(const storage::Store& store) {
 }
 
 Result<bool> Partition::Listing::read_rest(const storage::Store& store, std::uint64_t sequence, core::Task& task) {
+  if (task.whole) return true;
   const auto key = core::key_of(sequence);
   CODEQ_TRY(auto rest, store.get(Table::kLive, key));
   const bool is_done = !rest;

@@ -134,6 +134,10 @@ Result<void> Partition::read_slice(const storage::Store& store, std::span<Rows> 
     row.read = true;
     if (!bodies[i]) continue;
     row.body = std::move(*bodies[i]);
+    if (core::is_whole(row.body)) {
+      row.done = row.there = true;
+      continue;
+    }
     if (!live[i]) {
       row.done = true;
       CODEQ_TRY(live[i], store.get(Table::kDone, keys[i]));

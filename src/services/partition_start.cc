@@ -125,6 +125,10 @@ Result<void> Partition::load_now(const std::vector<std::uint64_t>& sequences) {
     const auto key = core::key_of(sequence);
     CODEQ_TRY(const auto body, store.get(Table::kBody, key));
     if (!body) continue;
+    if (core::is_whole(*body)) {
+      CODEQ_TRY_VOID(state_.load(sequence, *body, {}, true));
+      continue;
+    }
     CODEQ_TRY(auto rest, store.get(Table::kLive, key));
     const bool done = !rest;
     if (done) {

@@ -45,6 +45,7 @@ struct Check {
         if (!bodies[i]) return wrong(name, sequence, "its row in table body is missing");
         core::Task task;
         CODEQ_TRY_VOID(core::decode_body(sequence, *bodies[i], task));
+        if (task.whole) return wrong(name, sequence, "all of it is in table body as well");
         CODEQ_TRY_VOID(look(sequence, values[i], task));
       }
       looked_at += keys.size();
@@ -84,9 +85,12 @@ struct Check {
     };
     CODEQ_TRY_VOID(tasks(Table::kDone, "done", done));
     std::uint64_t bodies = 0, retiring = 0;
-    CODEQ_TRY_VOID(each(Table::kBody, [&](std::string_view, std::string_view) -> Result<void> {
+    CODEQ_TRY_VOID(each(Table::kBody, [&](std::string_view key, std::string_view value) -> Result<void> {
       ++bodies;
-      return {};
+      if (!core::is_whole(value)) return {};
+      core::Task task;
+      ++counts.finished;
+      return core::decode_body(core::number_at(key, 0), value, task);
     }));
     if (bodies != counts.waiting + counts.leased + counts.finished)
       return fail(Code::kCorrupt, "table body has " + std::to_string(bodies) + " rows for " +
