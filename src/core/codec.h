@@ -90,6 +90,17 @@ class Writer {
   bool ended_ = false;
 };
 
+// As Writer writes a string.
+inline void append_bytes(std::string_view bytes, std::string& out) {
+  std::array<char, 10> size;
+  std::size_t length = 0;
+  auto left = bytes.size();
+  for (; left >= 0x80; left >>= 7) size[length++] = static_cast<char>(left | 0x80);
+  size[length++] = static_cast<char>(left);
+  out.append(size.data(), length);
+  out.append(bytes);
+}
+
 class Reader {
  public:
   static constexpr bool kReading = true;

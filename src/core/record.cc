@@ -9,7 +9,6 @@ namespace codeq::core {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
-constexpr std::size_t kSizeBytesMax = 10;  // of the varint before a record
 
 // One function per type serves both directions: Io is Writer or Reader, the record const or not.
 template <class Io>
@@ -294,9 +293,7 @@ void append_record(const Record& record, std::string& group) {
       },
       record);
   io.end();
-  Writer out(group, kSizeBytesMax + scratch.size());
-  out(scratch);
-  out.end();
+  append_bytes(scratch, group);
   if (scratch.capacity() > (1U << 20)) std::string().swap(scratch);
 }
 

@@ -1,6 +1,7 @@
 #include "core/rows.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/hash.h"
@@ -16,8 +17,23 @@ constexpr std::uint8_t kWholeFlag = 0x80;  // of a body
 
 template <class T>
 void append_big_endian(std::string& out, T v) {
-  for (int shift = static_cast<int>(sizeof(T)) * 8 - 8; shift >= 0; shift -= 8)
-    out.push_back(static_cast<char>((v >> shift) & 0xff));
+  static_assert(std::endian::native == std::endian::little);
+  const auto bytes = std::bit_cast<std::array<char, sizeof(T)>>(std::byteswap(v));
+  out.append(bytes.data(), bytes.size());
+}
+
+// A row's value, as long as it is: it is composed elsewhere, in memory that is warm.
+template <class Fields>
+std::string encoded(std::size_t expected_bytes, Fields&& fields) {
+  constexpr std::size_t kKept = std::size_t{64} << 10;
+  thread_local std::string scratch;
+  scratch.clear();
+  Writer io(scratch, expected_bytes);
+  fields(io);
+  io.end();
+  std::string row(scratch);
+  if (scratch.capacity() > kKept) std::string().swap(scratch);
+  return row;
 }
 
 std::unexpected<Error> damaged(const char* table, std::uint64_t number) {
@@ -275,45 +291,44 @@ std::uint64_t number_at(std::string_view key, std::size_t offset) {
 
 std::string encode_body(const Task& task) {
   const auto& i = *task.info;
-  std::string out;
-  Writer io(out, 256 + (task.payload ? task.payload->size() : 0) + (task.whole ? done_bytes(task) : 0));
-  const bool own_span = i.trace.span.span_id == i.create_span;
-  const bool own_trace = i.trace.span.trace_id == i.timeline_trace_id;
-  Flags flags;
-  flags.add(i.traced);
-  flags.add(i.trace.span.valid());
-  flags.add(own_span);
-  flags.add(own_trace);
-  flags.add(i.create_parent.valid());
-  flags.add(!i.idempotency_key.empty());
-  flags.add(i.from_dead_letter);
-  flags.add(task.whole);
-  io(kVersion);
-  io(flags.bits());
-  io(i.id.random);
-  io(i.id.partition);
-  io(i.tenant);
-  io(i.command);
-  io(i.webhook);
-  io(static_cast<std::uint8_t>(i.priority));
-  io(i.max_attempts);
-  io(i.created_ns);
-  if (i.trace.span.valid()) put_context(io, i.trace.span);
-  if (!own_span || !i.trace.span.valid()) io(i.create_span.bytes);
-  if (!own_trace || !i.trace.span.valid()) io(i.timeline_trace_id.bytes);
-  if (i.create_parent.valid()) io(i.create_parent.bytes);
-  io(i.trace.tracestate);
-  io(i.trace.baggage);
-  if (!i.idempotency_key.empty()) {
-    io(i.idempotency_key);
-    io(i.content_hash);
-    io(i.content_hash_high);
-    io(i.key_expires_ns);
-  }
-  io(task.payload);
-  if (task.whole) done_fields(io, task);
-  io.end();
-  return out;
+  const auto expected = 256 + (task.payload ? task.payload->size() : 0) + (task.whole ? done_bytes(task) : 0);
+  return encoded(expected, [&](Writer& io) {
+    const bool own_span = i.trace.span.span_id == i.create_span;
+    const bool own_trace = i.trace.span.trace_id == i.timeline_trace_id;
+    Flags flags;
+    flags.add(i.traced);
+    flags.add(i.trace.span.valid());
+    flags.add(own_span);
+    flags.add(own_trace);
+    flags.add(i.create_parent.valid());
+    flags.add(!i.idempotency_key.empty());
+    flags.add(i.from_dead_letter);
+    flags.add(task.whole);
+    io(kVersion);
+    io(flags.bits());
+    io(i.id.random);
+    io(i.id.partition);
+    io(i.tenant);
+    io(i.command);
+    io(i.webhook);
+    io(static_cast<std::uint8_t>(i.priority));
+    io(i.max_attempts);
+    io(i.created_ns);
+    if (i.trace.span.valid()) put_context(io, i.trace.span);
+    if (!own_span || !i.trace.span.valid()) io(i.create_span.bytes);
+    if (!own_trace || !i.trace.span.valid()) io(i.timeline_trace_id.bytes);
+    if (i.create_parent.valid()) io(i.create_parent.bytes);
+    io(i.trace.tracestate);
+    io(i.trace.baggage);
+    if (!i.idempotency_key.empty()) {
+      io(i.idempotency_key);
+      io(i.content_hash);
+      io(i.content_hash_high);
+      io(i.key_expires_ns);
+    }
+    io(task.payload);
+    if (task.whole) done_fields(io, task);
+  });
 }
 
 Result<void> decode_body(std::uint64_t sequence, std::string_view value, Task& into, bool with_payload) {
@@ -374,13 +389,11 @@ bool is_whole(std::string_view body) {
 }
 
 std::string encode_live(const Task& task) {
-  std::string out;
-  Writer io(out, 256);
-  put_head(io, task);
-  io(task.live_writes);
-  put_mutable(io, task);
-  io.end();
-  return out;
+  return encoded(256, [&](Writer& io) {
+    put_head(io, task);
+    io(task.live_writes);
+    put_mutable(io, task);
+  });
 }
 
 Result<LiveHead> decode_live_head(std::uint64_t sequence, std::string_view value) {
@@ -405,11 +418,7 @@ Result<void> decode_live(std::uint64_t sequence, std::string_view value, Task& i
 }
 
 std::string encode_done(const Task& task) {
-  std::string out;
-  Writer io(out, done_bytes(task));
-  done_fields(io, task);
-  io.end();
-  return out;
+  return encoded(done_bytes(task), [&](Writer& io) { done_fields(io, task); });
 }
 
 Result<void> decode_done(std::uint64_t sequence, std::string_view value, Task& into) {

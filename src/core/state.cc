@@ -66,15 +66,12 @@ SpanContext Task::context() const {
 
 // ---------------------------------------------------------------- reads
 
-Task* State::task(std::uint64_t sequence) {
-  const auto it = tasks_.find(sequence);
-  return it == tasks_.end() ? nullptr : it->second.get();
-}
+Task* State::task(std::uint64_t sequence) { return tasks_.find(sequence); }
 
 const Task* State::find(const TaskId& id, std::string_view tenant, std::int64_t now_ns) const {
-  const auto it = tasks_.find(id.sequence);
-  if (it == tasks_.end()) return nullptr;
-  const auto& task = *it->second;
+  const auto* found = tasks_.find(id.sequence);
+  if (found == nullptr) return nullptr;
+  const auto& task = *found;
   if (task.info->id != id || task.info->tenant != tenant) return nullptr;
   if (task.finished() && now_ns >= task.retire_ns && task.delivery == 0)
     return nullptr;  // its retention is over, the sweep is on its way
@@ -159,7 +156,7 @@ void State::drop_queue_if_unused(Queue& queue) {
   queues_.erase(queue_key(queue.tenant, queue.command));
 }
 
-void State::note(Task& task, Event event, Effects& effects) {
+void State::note(Task& task, Event&& event, Effects& effects) {
   Open open{.record = records_,
             .sequence = task.info->id.sequence,
             .ordinal = 0,
@@ -398,7 +395,7 @@ Task& State::add_task(std::shared_ptr<const TaskInfo> info, std::shared_ptr<cons
   task.queue = &queue(task.info->tenant, task.info->command);
   task.payload = std::move(payload);
   task.updated_ns = task.info->created_ns;
-  tasks_.emplace(task.info->id.sequence, std::move(made));
+  tasks_.insert(task.info->id.sequence, std::move(made));
   touch(task);
   return task;
 }

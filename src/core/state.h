@@ -28,6 +28,7 @@
 #include "core/record.h"
 #include "core/subscription.h"
 #include "core/task.h"
+#include "core/task_table.h"
 #include "core/topic.h"
 
 namespace codeq::core {
@@ -174,7 +175,7 @@ class State {
   }
   template <class F>
   void each_in_memory(F&& f) const {
-    for (const auto& [sequence, task] : tasks_) f(*task);
+    tasks_.each(f);
   }
   [[nodiscard]] std::size_t tasks_in_memory() const { return tasks_.size(); }
   [[nodiscard]] std::uint64_t waiting() const { return ready_ + delayed_.size(); }
@@ -282,7 +283,7 @@ class State {
   void put_delivery(std::uint64_t id);
   void drop_queue_if_unused(Queue& queue);
   void retire(const RetireEntry& entry, std::int64_t now_ns, Effects& effects);
-  void note(Task& task, Event event, Effects& effects);
+  void note(Task& task, Event&& event, Effects& effects);
   void end_lease(Task& task, Effects& effects);
   void count_ready(Queue& queue);
   void uncount_ready(Queue& queue);
@@ -299,7 +300,7 @@ class State {
   std::uint64_t records_ = 0;
   std::int64_t last_time_ns_ = 0;
   ClockRecord clock_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Task>> tasks_;
+  TaskTable<Task> tasks_;
   std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;  // key: tenant, 0x00, lower-cased command
   std::unordered_map<std::string, std::set<Queue*>>
       ready_of_;  // tenant -> its queues with ready tasks (unordered use only)

@@ -78,8 +78,10 @@ std::string State::digest() const {
   io(clock_.time_ns);
   io(clock_.steady_ns);
   io(clock_.boot_id);
-  for (const auto sequence : sorted_keys(tasks_)) {
-    const auto& t = *tasks_.at(sequence);
+  std::map<std::uint64_t, const Task*> tasks;
+  tasks_.each([&](const Task& task) { tasks[task.info->id.sequence] = &task; });
+  for (const auto& [sequence, task] : tasks) {
+    const auto& t = *task;
     add(io, *t.info);
     io(t.status);
     io(t.place);

@@ -79,14 +79,14 @@ void State::hold(const Task& task) { keys_[joined(task.info->tenant, task.info->
 void State::cold_heads(const Queue& queue, std::size_t count, std::vector<std::uint64_t>& sequences) const {
   for (auto level = queue.ready.rbegin(); level != queue.ready.rend() && count > 0; ++level) {
     level->each_first(count, [&](std::uint64_t sequence) {
-      if (!tasks_.contains(sequence)) sequences.push_back(sequence);
+      if (tasks_.find(sequence) == nullptr) sequences.push_back(sequence);
     });
     count -= std::min(count, level->size());
   }
 }
 
 Result<Task*> State::load(std::uint64_t sequence, std::string_view body, std::string_view rest, bool done) {
-  CHECK(!tasks_.contains(sequence));
+  CHECK(tasks_.find(sequence) == nullptr);
   auto loaded = std::make_unique<Task>();
   CODEQ_TRY_VOID(decode_body(sequence, body, *loaded));
   if (!loaded->whole) {
@@ -100,7 +100,7 @@ Result<Task*> State::load(std::uint64_t sequence, std::string_view body, std::st
   if (restoring_)
     for (const auto& open : open_)
       if (open.sequence == sequence) ++task.open_events;
-  tasks_.emplace(sequence, std::move(loaded));
+  tasks_.insert(sequence, std::move(loaded));
   count_clean(task);
   return &task;
 }
@@ -110,15 +110,15 @@ bool State::evictable(const Task& task) const {
 }
 
 bool State::evict(std::uint64_t sequence) {
-  const auto it = tasks_.find(sequence);
-  if (it == tasks_.end() || !evictable(*it->second)) return false;
-  const auto& task = *it->second;
+  const auto* found = tasks_.find(sequence);
+  if (found == nullptr || !evictable(*found)) return false;
+  const auto& task = *found;
   clean_bytes_ -= task.counted_bytes;
   if (!task.info->idempotency_key.empty())
     if (const auto key = keys_.find(joined(task.info->tenant, task.info->idempotency_key));
         key != keys_.end() && key->second == sequence)
       keys_.erase(key);
-  tasks_.erase(it);
+  tasks_.erase(sequence);
   return true;
 }
 

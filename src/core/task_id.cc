@@ -1,5 +1,6 @@
 #include "core/task_id.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -19,12 +20,16 @@ std::string to_string(const TaskId& id) {
   CHECK(id.sequence <= kSequenceMax && id.random <= kIdRandomMask && id.partition <= kPartitionMask);
   const std::array<std::uint64_t, 2> halves{(id.sequence << 16) | (kVersion << 12) | id.partition,
                                             (kVariant << 62) | id.random};
+  std::array<std::uint8_t, 16> bytes;
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(halves[i / 8] >> (56 - 8 * (i % 8)));
+  std::array<char, 2 * bytes.size()> digits;
+  write_hex(bytes, digits.data());
   std::string text(kTextBytes, '-');
-  unsigned digit = 0;
-  for (std::size_t i = 0; i < kTextBytes; ++i) {
-    if (is_dash_place(i)) continue;
-    text[i] = kHexDigits[(halves[digit / 16] >> (60 - 4 * (digit % 16))) & 0xf];
-    ++digit;
+  std::size_t from = 0, to = 0;
+  for (const std::size_t run : {8, 4, 4, 4, 12}) {
+    std::copy_n(&digits[from], run, &text[to]);
+    from += run;
+    to += run + 1;
   }
   return text;
 }

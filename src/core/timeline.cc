@@ -14,7 +14,7 @@ bool Event::operator==(const Event& other) const {
          previous_claim == other.previous_claim && value == other.value && worker_text() == other.worker_text();
 }
 
-std::uint32_t Timeline::add(Event event) {
+std::uint32_t Timeline::add(Event&& event) {
   CHECK(added_ != UINT32_MAX);
   const auto ordinal = added_++;
   if (first_.size() < kHalf) {

@@ -57,7 +57,7 @@ inline constexpr std::size_t kEventsPerTask = 64;
 class Timeline {
  public:
   // Returns the event's ordinal, counted from 0 over the whole life of the task.
-  std::uint32_t add(Event event);
+  std::uint32_t add(Event&& event);
   // nullptr when that event was not kept.
   Event* find(std::uint32_t ordinal);
   [[nodiscard]] std::vector<Event> events() const;  // kept ones, in order

@@ -7,6 +7,7 @@ namespace {
 
 // What a task may need beside its payload when it is handed to a worker: tracestate, baggage, webhook, command, ids.
 constexpr std::size_t kTaskRestBytesMax = 64U << 10U;
+constexpr std::size_t kUsualBurst = 16;  // messages of one read
 
 }  // namespace
 
@@ -79,6 +80,10 @@ void ProducerCall::create(std::string_view body) {
     refused = "rate limit exceeded";
   } else if (auto task = prepare(*message); task) {
     begin(1, body.size());
+    if (burst_tasks_.empty()) {
+      burst_tasks_.reserve(kUsualBurst);
+      burst_.items.reserve(kUsualBurst);
+    }
     burst_.bytes += body.size();
     burst_.items.push_back({.seq = message->seq, .refused = {}});
     burst_tasks_.push_back(*std::move(task));
@@ -132,7 +137,8 @@ void ProducerCall::result_of(std::uint64_t id, Answer& answer) {
   if (node.empty() || results == nullptr) return;
   const Job& job = node.mapped();
   // (task id, error) of what the Broker was asked, in order.
-  std::vector<std::pair<std::string, std::string>> outcomes;
+  std::vector<std::pair<std::string_view, std::string_view>> outcomes;
+  outcomes.reserve(job.items.size());
   for (const auto& item : job.items) {
     if (!item.refused.empty()) continue;
     if (!*results) {
@@ -156,7 +162,7 @@ void ProducerCall::result_of(std::uint64_t id, Answer& answer) {
   end(job.items.size(), job.bytes);
 }
 
-void ProducerCall::answer_batch(const Job& job, const std::vector<std::pair<std::string, std::string>>& outcomes) {
+void ProducerCall::answer_batch(const Job& job, const std::vector<std::pair<std::string_view, std::string_view>>& outcomes) {
   std::vector<CreateAckMessage> acks;
   acks.reserve(job.items.size());
   auto next = outcomes.begin();

@@ -38,7 +38,7 @@ class ProducerCall final : public Session {
   void create_batch(std::string_view body);
   [[nodiscard]] Result<services::CreateTask> prepare(const CreateMessage& create) const;
   void ask(Job job, std::vector<services::CreateTask> tasks);
-  void answer_batch(const Job& job, const std::vector<std::pair<std::string, std::string>>& outcomes);
+  void answer_batch(const Job& job, const std::vector<std::pair<std::string_view, std::string_view>>& outcomes);
 
   Job burst_;  // of single creates
   std::vector<services::CreateTask> burst_tasks_;

@@ -16,6 +16,7 @@ constexpr std::size_t kReadyCommandsMax = 100;       // as over HTTP
 constexpr std::int64_t kWaitForEverMs = 365LL * 24 * 3600 * 1000;
 constexpr std::int64_t kRetryNs = 100 * kNanosPerMilli;  // after a refusal that will pass
 constexpr std::int64_t kSecondsMax = 6'000'000'000;
+constexpr std::size_t kUsualBurst = 16;              // messages of one read
 constexpr std::size_t kAckRestBytes = 32;            // tags, lengths and the flag of one ack
 
 bool blank_or_control(std::string_view text) {
@@ -301,6 +302,10 @@ void WorkerCall::result(std::string_view body) {
     });
   }
   begin(1, body.size());
+  if (burst_items_.empty()) {
+    burst_items_.reserve(kUsualBurst);
+    burst_.items.reserve(kUsualBurst);
+  }
   burst_.bytes += body.size();
   burst_.items.push_back({.task_id = item->task_id, .refused = {}});
   burst_items_.push_back(*std::move(item));
