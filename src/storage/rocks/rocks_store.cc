@@ -35,6 +35,8 @@ class NoDiary final : public rocksdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
+constexpr std::size_t kBatchBytesKept = std::size_t{16} << 20;
+
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 std::string_view view(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
@@ -127,6 +129,7 @@ struct RocksStore::Impl {
   std::unique_ptr<rocksdb::Env> env;
   std::unique_ptr<rocksdb::DB> db;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
+  rocksdb::WriteBatch batch;  // of the one who writes
   mutable std::mutex mutex;
   Position position;  // under mutex
 };
@@ -226,9 +229,9 @@ Result<void> RocksStore::write(const Position& position, const std::vector<core:
   CODEQ_TRY_VOID(impl_->may_write());
   CODEQ_TRY_VOID(check_rows(rows));
   CHECK(follows(position, this->position()));
-  std::size_t bytes = 64;
-  for (const core::Row& row : rows) bytes += row.key.size() + row.value.size() + 16;
-  rocksdb::WriteBatch batch(bytes);
+  // Its memory is kept: taking megabytes from the system for each write costs more than filling them.
+  auto& batch = impl_->batch;
+  batch.Clear();
   rocksdb::Status status;
   for (const core::Row& row : rows) {
     auto* const family = impl_->family(row.table);
@@ -250,6 +253,7 @@ Result<void> RocksStore::write(const Position& position, const std::vector<core:
     options.memtable_insert_hint_per_batch = true;
     status = impl_->db->Write(options, &batch);
   }
+  if (batch.GetDataSize() > kBatchBytesKept) batch = rocksdb::WriteBatch();
   if (!status.ok()) {
     auto error = error_of(status, "cannot write to the store");
     impl_->durability.fail_with(error.error());

@@ -1,6 +1,7 @@
 #include "transport/grpc/messages.h"
 
 #include <algorithm>
+#include <array>
 #include <protozero/pbf_reader.hpp>
 #include <protozero/varint.hpp>
 
@@ -110,7 +111,11 @@ constexpr std::uint32_t key_of(std::uint32_t tag, pbf_wire_type type) {
   return tag << 3U | static_cast<std::uint32_t>(type);
 }
 
-void put_varint(std::string& out, std::uint64_t value) { protozero::write_varint(std::back_inserter(out), value); }
+void put_varint(std::string& out, std::uint64_t value) {
+  if (value < 0x80) return out.push_back(static_cast<char>(value));
+  std::array<char, protozero::max_varint_length> bytes;
+  out.append(bytes.data(), static_cast<std::size_t>(protozero::add_varint_to_buffer(bytes.data(), value)));
+}
 void put_header(std::string& out, std::uint32_t tag, std::size_t size) {
   put_varint(out, key_of(tag, pbf_wire_type::length_delimited));
   put_varint(out, size);
@@ -170,7 +175,7 @@ void put_ack(std::string& out, const AckMessage& ack) {
 
 void put_timestamp(std::string& out, std::uint32_t tag, std::int64_t ns) {
   const std::int64_t seconds = ns / 1'000'000'000;
-  std::string body;
+  std::string body;  // short enough to need no memory
   put_number(body, 1, static_cast<std::uint64_t>(seconds));
   put_number(body, 2, static_cast<std::uint64_t>(ns % 1'000'000'000));
   put_header(out, tag, body.size());
