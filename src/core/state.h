@@ -44,13 +44,17 @@ struct Queue {
   bool changed = false;                  // since the last cut
   std::uint32_t picks = 0;               // claims since the head was last looked after; not part of the state
   const Topic* topic = nullptr;          // its policy, if it has one
-  std::map<std::string, std::uint32_t, std::less<>> holders;  // worker -> leases that count for the topic's limit
+  using Holders = std::map<std::string, std::uint32_t, std::less<>>;
+  Holders holders;                                            // worker -> leases that count for the topic's limit
   std::uint64_t counted = 0;                                  // all of these
 
   [[nodiscard]] std::uint64_t front() const;  // of the highest priority; 0: nothing ready
   // As its topic limits the consumers.
   [[nodiscard]] bool admits(const std::string& worker) const { return topic == nullptr || has_room_for(worker); }
-  [[nodiscard]] bool has_room_for(const std::string& worker) const;
+  [[nodiscard]] bool has_room_for(const std::string& worker) const { return !full() || holders.contains(worker); }
+  [[nodiscard]] bool full() const {  // whoever holds nothing here gets nothing
+    return topic != nullptr && topic->policy.max_consumers != 0 && holders.size() >= topic->policy.max_consumers;
+  }
   [[nodiscard]] std::uint64_t tasks() const { return ready_count + delayed + in_progress + finished; }  // at 0 it goes, unless paused
 };
 

@@ -57,10 +57,6 @@ Result<Subscription> decode_subscription(std::string_view value) {
   return subscription;
 }
 
-bool Queue::has_room_for(const std::string& worker) const {
-  return topic->policy.max_consumers == 0 || holders.size() < topic->policy.max_consumers || holders.contains(worker);
-}
-
 // ---------------------------------------------------------------- topics
 
 const Topic* State::topic(std::string_view tenant, std::string_view name) const {

@@ -105,6 +105,40 @@ TEST_F(TopicsTest, AWaitingHolderIsServedBehindWaitingStrangers_G19) {
   ASSERT_TRUE(alice.has_value());
 }
 
+TEST_F(TopicsTest, WaitingClaimsOfHoldersAreServedInOrderOfArrivalWhateverTheyAskFor_G19) {
+  ASSERT_TRUE(p.put_topic("render", {.max_consumers = 2}).has_value());
+  for (int i = 0; i < 2; ++i) p.create();
+  ASSERT_EQ(p.claim("alice").size() + p.claim("bob").size(), 2U);
+  std::string served;
+  const auto wait = [&](std::string subject, std::vector<std::string> commands, char mark) {
+    p.partition->claim(p.caller("acme", std::move(subject)),
+                       {.commands = std::move(commands), .count = 1, .lease_seconds = 30, .wait_ms = 60'000},
+                       [&served, mark](auto result) { served += result->empty() ? '-' : mark; });
+    p.settle();
+  };
+  wait("carol", {"render"}, 'x');
+  wait("bob", {}, '1');
+  wait("dave", {}, 'x');
+  wait("alice", {"else", "render"}, '2');
+  wait("alice", {}, '3');
+  wait("bob", {"render"}, '4');
+  std::vector<CreateTask> asks;
+  for (int i = 0; i < 6; ++i) asks.push_back({.command = "Render", .payload = "1"});
+  p.ask<std::vector<Result<TaskSnapshot>>>(
+       [&](auto done) { p.partition->create(p.caller(), std::move(asks), std::move(done)); })
+      .value();
+  EXPECT_EQ(served, "1234");  // and two tasks are left for whoever comes in when a holder leaves
+}
+
+TEST_F(TopicsTest, AClaimForNothingWaitsForNothing) {
+  std::optional<std::vector<TaskSnapshot>> none;
+  p.partition->claim(p.caller(), {.commands = {"render"}, .count = 0, .lease_seconds = 30, .wait_ms = 60'000},
+                     [&](auto result) { none = std::move(*result); });
+  p.settle();
+  ASSERT_TRUE(none.has_value());
+  EXPECT_TRUE(none->empty());
+}
+
 TEST_F(TopicsTest, RaisingOrLiftingTheLimitServesWhoWaits_G19) {
   ASSERT_TRUE(p.put_topic("render", {.max_consumers = 1}).has_value());
   for (int i = 0; i < 4; ++i) p.create();
