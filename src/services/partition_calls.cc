@@ -276,7 +276,8 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
                                                   .queued_span = new_span_id(),
                                                   .claim_span = new_span_id(),
                                                   .request = caller.request,
-                                                  .traced = deps_.tracer.enabled()});
+                                                  .traced = deps_.tracer.enabled(),
+                                                  .limited = queue->limited()});
     CHECK(effects.has_value());
     deps_.metrics.task_claimed(effects->task->info->command);
     if (++queue->picks % kPicksPerLook == 0) fetch_ahead(*queue);

@@ -164,6 +164,20 @@ TEST_F(TopicsTest, ALimitThatComesLaterCountsLeasesThatAreNotInMemory_G19) {
   EXPECT_TRUE(p.claim("alice").empty());
 }
 
+TEST_F(TopicsTest, ALimitThatComesLaterCountsAnyNumberOfLeasesAndReadsNoTask_G19) {
+  constexpr int kLeases = 300;
+  for (int i = 0; i < kLeases + 2; ++i) p.create();
+  for (int i = 0; i < kLeases; ++i) ASSERT_EQ(p.claim("worker-" + std::to_string(i % 3)).size(), 1U);
+  p.crash_and_start();
+  bool put = false;
+  p.partition->put_topic(p.caller(), "render", {.max_consumers = 3}, [&](auto result) { put = result.has_value(); });
+  while (p.partition->step() || p.partition->step_committer()) {}  // nothing of the store is read
+  EXPECT_TRUE(put);
+  EXPECT_TRUE(p.claim("dave").empty());
+  EXPECT_EQ(p.claim("worker-1").size(), 1U);
+  EXPECT_EQ(p.partition->state().queue_bytes(), 9 + 64 * (kLeases + 1) + 3 * 128 + 1024 + 512);
+}
+
 TEST_F(TopicsTest, NothingOfADeadTaskAndItsCopyStaysBehind_Q19) {
   ASSERT_TRUE(p.put_topic("render", {.max_attempts = 1, .dead_letter = "morgue", .retention_seconds = 10}).has_value());
   p.create({.idempotency_key = "k"});
