@@ -223,6 +223,26 @@ TEST(Subscriptions, AreFoundByAnySpellingOfTheCommandAndNotByOtherTenants_Q8) {
   EXPECT_TRUE(table.of_queue(kTenant, "render", end).empty());
 }
 
+TEST(Subscriptions, OfAQueueStandEachOnceAndInOrderWhateverTheyAskedFor) {
+  World w;
+  const auto end = w.now + kSecond;
+  for (auto& one : {wants("d", {"*"}, end), wants("b", {"render", "*", "Render"}, end), wants("c", {"render"}, end - 1),
+                    wants("a", {"*", "else"}, end), wants("e", {"RENDER"}, end)})
+    ASSERT_TRUE(w.state.apply(SubscribeRecord{.time_ns = w.now, .subscription = one}));
+  const auto ids = [&](const std::string& command, std::int64_t now) {
+    std::string text;
+    for (const auto* one : w.state.subscriptions().of_queue(kTenant, command, now)) text += one->id;
+    return text;
+  };
+  EXPECT_EQ(ids("render", w.now), "abcde");
+  EXPECT_EQ(ids("render", end - 1), "abde");
+  EXPECT_EQ(ids("else", w.now), "abd");
+  ASSERT_TRUE(
+      w.state.apply(UnsubscribeRecord{.time_ns = w.now, .id = "b", .tenant = kTenant, .subject = kAlice}).has_value());
+  EXPECT_EQ(ids("render", w.now), "acde");
+  EXPECT_EQ(ids("else", w.now), "ad");
+}
+
 TEST(Subscriptions, OnlyTheirOwnerRenewsOrEndsThem_Q8) {
   World w;
   ASSERT_TRUE(w.state.apply(SubscribeRecord{.time_ns = w.now, .subscription = wants("a", {"*"}, w.now + kSecond)}));
