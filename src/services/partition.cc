@@ -17,7 +17,7 @@ constexpr std::size_t kBytesPerRound = std::size_t{8} << 20;  // so that no grou
 }  // namespace
 
 Partition::Partition(PartitionOptions options, Deps deps)
-    : options_(options), deps_(std::move(deps)), time_(deps_.clock), outbox_(options.outbox), notifier_({.under_way = {.per_host = options.outbox.per_host, .total = 64}}) {}
+    : options_(options), deps_(std::move(deps)), time_(deps_.clock), outbox_(options.outbox), notifier_({.under_way = {.per_host = options.outbox.per_host, .total = 128}}) {}
 
 Partition::~Partition() { stop(); }
 
