@@ -105,17 +105,18 @@ void retirements(Io& io, auto& list) {
   }
 }
 
-// Versions: 2 of a create says that its attempts are the setting's; 2 of a nack and an expiry has the chance of a copy in
+// Versions: 2 of a create says that its attempts are the setting's; 2 of a claim that its queue was limited; 2 of a nack and an expiry has the chance of a copy in
 // a dead-letter topic. A record that needs nothing of the newer version is written as the older one.
 template <class R>
 std::uint8_t version_of(const R& r) {
   if constexpr (std::same_as<R, CreateRecord>) return r.default_attempts ? 2 : 1;
+  if constexpr (std::same_as<R, ClaimRecord>) return r.limited ? 2 : 1;
   if constexpr (std::same_as<R, NackRecord> || std::same_as<R, ExpireRecord>) return r.rules.copy_span.valid() ? 2 : 1;
   return kVersion;
 }
 template <class R>
-constexpr std::uint8_t kNewestVersion = std::same_as<R, CreateRecord> || std::same_as<R, NackRecord> ||
-                                                std::same_as<R, ExpireRecord>
+constexpr std::uint8_t kNewestVersion = std::same_as<R, CreateRecord> || std::same_as<R, ClaimRecord> ||
+                                                std::same_as<R, NackRecord> || std::same_as<R, ExpireRecord>
                                             ? 2
                                             : kVersion;
 
@@ -161,6 +162,7 @@ void body(Io& io, R& r, std::uint8_t version) {
     io(r.claim_span.bytes);
     optional_context(io, r.request);
     io(r.traced);
+    if constexpr (Io::kReading) r.limited = version == 2;
   } else if constexpr (std::same_as<T, HeartbeatRecord>) {
     owner(io, r.owner);
     io(r.extend_ns);

@@ -50,6 +50,8 @@ struct ClaimRecord {
   SpanId queued_span, claim_span;
   SpanContext request;
   bool traced = false;  // tracing is on: the claim's span exists and is handed out
+  // Its queue's topic limits the consumers (version 2). Whoever wrote version 1 did not count every lease for that.
+  bool limited = false;
 };
 
 // What every call of a lease's owner carries.

@@ -122,7 +122,6 @@ void put_mutable(Writer& io, const Task& t) {
   flags.add(t.claim_span.valid());
   flags.add(static_cast<bool>(t.worker));
   flags.add(t.has_result);
-  flags.add(t.counted);
   io(flags.bits());
   io(t.status);
   io(t.attempts);
@@ -148,8 +147,7 @@ bool get_mutable(Reader& io, Task& t) {
   Flags flags(bits);
   t.claim_traced = flags.next();
   const bool claimed = flags.next(), has_worker = flags.next();
-  t.has_result = flags.next();
-  t.counted = flags.next();
+  t.has_result = flags.next();  // what follows, 16, is no longer written: that the lease counts for its topic's limit
   io(t.status);
   io(t.attempts);
   io(t.error);
@@ -198,7 +196,7 @@ bool get_head(Reader& io, LiveHead& head) {
          head.place >= static_cast<std::uint8_t>(Place::kReady) && head.place <= static_cast<std::uint8_t>(Place::kLeased);
 }
 
-// As far into a live row as its holder, whom only a queue with a limit wants to know.
+// As far into the live row of a leased task as its holder.
 bool get_holder(Reader& io, LiveHead& head) {
   std::uint32_t writes = 0, attempts = 0;
   std::uint8_t bits = 0;
@@ -207,9 +205,6 @@ bool get_holder(Reader& io, LiveHead& head) {
   Flags flags(bits);
   flags.next();
   const bool claimed = flags.next(), has_worker = flags.next();
-  flags.next();
-  head.counted = flags.next();
-  if (!head.counted) return io.ok();
   Status status{};
   WaitCause cause{};
   std::int64_t time = 0;

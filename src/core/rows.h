@@ -59,8 +59,7 @@ struct LiveHead {
   std::uint32_t queue = 0;
   std::uint64_t ready_position = 0;  // number of the record that made it ready
   std::int64_t due_ns = 0;           // while delayed; while leased, the end of the lease
-  bool counted = false;              // while leased: its holder counts for its topic's limit
-  std::string worker = {};           // who that is
+  std::string worker = {};           // while leased: the holder
 };
 Result<LiveHead> decode_live_head(std::uint64_t sequence, std::string_view value);
 

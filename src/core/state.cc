@@ -409,7 +409,7 @@ Result<Effects> State::on(const ClaimRecord& r) {
   if (level.empty() || level.front() != r.sequence)
     return fail(Code::kInternal, "not the head of its queue: " + std::to_string(r.sequence) + ", " +
                                      (level.empty() ? "which is empty" : "which is " + std::to_string(level.front())));
-  if (task.queue->paused || !task.queue->admits(*r.worker)) return fail(Code::kNotFound, "not-found");
+  if (task.queue->paused || (r.limited && !task.queue->admits(*r.worker))) return fail(Code::kNotFound, "not-found");
   level.pop_front();
   touch(task);
   uncount_ready(*task.queue);
@@ -422,7 +422,7 @@ Result<Effects> State::on(const ClaimRecord& r) {
   task.lease_until_ns = r.time_ns + std::min(r.lease_ns, kNanosMax);
   task.updated_ns = r.time_ns;
   leases_.emplace_hint(leases_.end(), task.lease_until_ns, r.sequence);  // mostly the last to end
-  if (const auto* topic = task.queue->topic; topic != nullptr && topic->policy.max_consumers > 0) count_holder(task);
+  count_holder(*task.queue, *r.worker);
   note(task,
        {.kind = EventKind::kQueued,
         .detail = static_cast<std::uint8_t>(task.cause),

@@ -5,8 +5,8 @@
 // Time     never reads a clock: `time_ns` comes with each record, so that a replay rebuilds the same state
 // Threads  owned by one partition thread, no locking inside
 // Cost     a record is O(log n) in the tasks that wait for a time, O(1) in everything else; memory: 8 bytes for a task
-//          that is ready, 16 for one that is delayed, 64 for one that is leased, none for a finished one, about 1 KiB for
-//          one that is here as a whole
+//          that is ready, 16 for one that is delayed, 64 for one that is leased, 128 for each worker that holds any of a
+//          queue, none for a finished one, about 1 KiB for one that is here as a whole
 #pragma once
 
 #include <array>
@@ -45,13 +45,17 @@ struct Queue {
   bool changed = false;                  // since the last cut
   std::uint32_t picks = 0;               // claims since the head was last looked after; not part of the state
   const Topic* topic = nullptr;          // its policy, if it has one
-  std::map<std::string, std::uint32_t, std::less<>> holders;  // worker -> leases that count for the topic's limit
-  std::uint64_t counted = 0;                                  // all of these
+  using Holders = std::map<std::string, std::uint32_t, std::less<>>;
+  Holders holders;                                            // worker -> leases
 
   [[nodiscard]] std::uint64_t front() const;  // of the highest priority; 0: nothing ready
   // As its topic limits the consumers.
   [[nodiscard]] bool admits(const std::string& worker) const { return topic == nullptr || has_room_for(worker); }
-  [[nodiscard]] bool has_room_for(const std::string& worker) const;
+  [[nodiscard]] bool has_room_for(const std::string& worker) const { return !full() || holders.contains(worker); }
+  [[nodiscard]] bool limited() const { return topic != nullptr && topic->policy.max_consumers != 0; }
+  [[nodiscard]] bool full() const {  // whoever holds nothing here gets nothing
+    return limited() && holders.size() >= topic->policy.max_consumers;
+  }
   [[nodiscard]] std::uint64_t tasks() const { return ready_count + delayed + in_progress + finished; }  // at 0 it goes, unless paused
 };
 
@@ -76,7 +80,6 @@ struct Task {
   std::int64_t run_from_ns = 0;  // the claim's durable time, its record time until that is known
   std::int64_t retire_ns = 0;  // when finished: the end of its retention
   bool has_result = false;
-  bool counted = false;  // while leased: in its queue's `holders`
   std::uint64_t delivery = 0;  // its webhook's delivery, 0: none (or delivered)
   std::uint64_t ready_position = 0;  // number of the record that made it ready: its place in the queue
   Timeline timeline;
@@ -209,7 +212,7 @@ class State {
   [[nodiscard]] std::size_t dirty_bytes() const { return dirty_bytes_; }  // of changes since the last cut, about
   // Of everything that is not a task in memory, about: lines, times, queues, deliveries.
   [[nodiscard]] std::size_t queue_bytes() const {
-    return 9 * ready_ + 16 * delayed_.size() + 64 * leases_.size() + 1024 * queues_.size() + 320 * deliveries_.size() +
+    return 9 * ready_ + 16 * delayed_.size() + 64 * leases_.size() + 128 * holders_ + 1024 * queues_.size() + 320 * deliveries_.size() +
            512 * topics_.size() + subscriptions_.bytes();
   }
 
@@ -262,9 +265,8 @@ class State {
   Result<Effects> on(const RenewSubscriptionRecord&);
   Result<Effects> on(const UnsubscribeRecord&);
   Result<Effects> on(const ExpireSubscriptionsRecord&);
-  [[nodiscard]] bool must_count_leases(const PutTopicRecord& record) const;
-  static void count_holder(Task& task);
-  static void release_holder(Task& task, Effects& effects);
+  void count_holder(Queue& queue, const std::string& worker);
+  void release_holder(const Task& task, Effects& effects);
   void copy_dead(const Task& dead, std::int64_t now_ns, const ReturnRules& rules, Effects& effects);
   void digest_catalogue(std::string& out) const;
   Result<Effects> on(const CancelRecord&);  // these three: state_admin.cc
@@ -314,7 +316,8 @@ class State {
   SubscriptionTable subscriptions_;
   DueHeap delayed_;
   Due leases_;
-  std::uint64_t ready_ = 0;  // in all queues
+  std::uint64_t ready_ = 0;    // in all queues
+  std::uint64_t holders_ = 0;  // the same
   std::uint32_t last_queue_id_ = 0;
   struct Open {
     std::uint64_t record, sequence;

@@ -99,7 +99,6 @@ std::string State::digest() const {
     io(t.run_from_ns);
     io(t.retire_ns);
     io(t.has_result);
-    io(t.counted);
     io(t.delivery);
     io(t.finished() ? std::uint64_t{0} : t.ready_position);
     io(t.payload);
@@ -118,7 +117,6 @@ std::string State::digest() const {
     io(q.paused);
     io(q.id);
     io(q.topic != nullptr);
-    io(q.counted);
     for (const auto& [worker, leases] : q.holders) {
       io(worker);
       io(leases);

@@ -45,9 +45,6 @@ void State::names(const Record& record, std::vector<std::uint64_t>& sequences) c
           sequences.push_back(r.owner.sequence);
         } else if constexpr (requires { r.sequence; }) {
           sequences.push_back(r.sequence);
-        } else if constexpr (requires { r.policy; }) {
-          if (must_count_leases(r))
-            for (const auto& [until, sequence] : leases_) sequences.push_back(sequence);
         } else if constexpr (requires { r.delivery_id; }) {
           if (const auto* known = delivery(r.delivery_id)) sequences.push_back(known->sequence);
         } else if constexpr (requires { r.entries; }) {
@@ -330,10 +327,7 @@ Result<void> State::restore_live(std::uint64_t sequence, const LiveHead& head) {
       auto& line = restored_[&queue->ready[static_cast<std::size_t>(head.priority)]];
       line.leased_to = std::max(line.leased_to, head.ready_position);
       ++queue->in_progress;
-      if (head.counted) {
-        ++queue->counted;
-        ++queue->holders[head.worker];
-      }
+      count_holder(*queue, head.worker);
       leases_.insert({head.due_ns, sequence});
       break;
     }

@@ -59,10 +59,6 @@ Result<Subscription> decode_subscription(std::string_view value) {
   return subscription;
 }
 
-bool Queue::has_room_for(const std::string& worker) const {
-  return topic->policy.max_consumers == 0 || holders.size() < topic->policy.max_consumers || holders.contains(worker);
-}
-
 // ---------------------------------------------------------------- topics
 
 const Topic* State::topic(std::string_view tenant, std::string_view name) const {
@@ -77,34 +73,24 @@ std::size_t State::topics_of(const std::string& tenant) const {
   return static_cast<std::size_t>(std::distance(from, until));
 }
 
-// Leases from before there was a limit whose holders must now be looked up.
-bool State::must_count_leases(const PutTopicRecord& r) const {
-  if (r.policy.max_consumers == 0 || leases_.size() > kLeasesCountedMax) return false;
-  const auto it = queues_.find(queue_key(r.tenant, r.name));
-  return it != queues_.end() && it->second->counted < it->second->in_progress;
+// Every lease counts, limit or not: one that is set later knows the holders without reading a task.
+void State::count_holder(Queue& queue, const std::string& worker) {
+  if (++queue.holders[worker] == 1) ++holders_;
 }
 
-void State::count_holder(Task& task) {
-  task.counted = true;
-  ++task.queue->counted;
-  ++task.queue->holders[*task.worker];
-}
-
-void State::release_holder(Task& task, Effects& effects) {
-  if (!std::exchange(task.counted, false)) return;
+void State::release_holder(const Task& task, Effects& effects) {
   auto& queue = *task.queue;
-  --queue.counted;
   const auto it = queue.holders.find(*task.worker);
   CHECK(it != queue.holders.end());
   if (--it->second > 0) return;
   queue.holders.erase(it);
-  effects.consumer_left = true;
+  --holders_;
+  effects.consumer_left = queue.limited();
 }
 
 Result<Effects> State::on(const PutTopicRecord& r) {
   Effects effects;
   const auto key = queue_key(r.tenant, r.name);
-  const bool count = must_count_leases(r);
   auto [it, created] = topics_.try_emplace(key);
   auto& topic = it->second;
   if (!created && topic.policy == r.policy) {
@@ -120,17 +106,7 @@ Result<Effects> State::on(const PutTopicRecord& r) {
   topic.updated_ns = r.time_ns;
   ++topic.version;
   put(Table::kMeta, topic_row(key), row_of(topic));
-  const auto queue = queues_.find(key);
-  if (queue == queues_.end()) return effects;
-  queue->second->topic = &topic;
-  if (!count) return effects;
-  for (const auto& [until, sequence] : leases_) {
-    auto* leased = task(sequence);
-    CHECK(leased != nullptr);  // names() asked for it
-    if (leased->queue != queue->second.get() || leased->counted) continue;
-    touch(*leased);
-    count_holder(*leased);
-  }
+  if (const auto queue = queues_.find(key); queue != queues_.end()) queue->second->topic = &topic;
   return effects;
 }
 

@@ -1,6 +1,7 @@
 #include "core/subscription.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.h"
 #include "core/state.h"
@@ -33,20 +34,24 @@ std::vector<const Subscription*> SubscriptionTable::of_tenant(const std::string&
   std::vector<const Subscription*> found;
   const auto it = by_tenant_.find(tenant);
   if (it == by_tenant_.end()) return found;
-  for (const auto& id : it->second)
-    if (const auto& one = by_id_.at(id); now_ns < one.expires_ns) found.push_back(&one);
+  for (const auto* one : it->second)
+    if (now_ns < one->expires_ns) found.push_back(one);
   return found;
 }
 
 std::vector<const Subscription*> SubscriptionTable::of_queue(std::string_view tenant, std::string_view command,
                                                              std::int64_t now_ns) const {
-  std::set<std::string> ids;  // one may have asked for the command and for any
-  for (const auto name : {command, kAnyCommand})
-    if (const auto it = by_queue_.find(queue_key(tenant, name)); it != by_queue_.end())
-      ids.insert(it->second.begin(), it->second.end());
+  static const Line kNobody;
+  const auto line = [&](std::string_view name) -> const Line& {
+    const auto it = by_queue_.find(queue_key(tenant, name));
+    return it == by_queue_.end() ? kNobody : it->second;
+  };
+  const auto &mine = line(command), &any = line(kAnyCommand);
   std::vector<const Subscription*> found;
-  for (const auto& id : ids)
-    if (const auto& one = by_id_.at(id); now_ns < one.expires_ns) found.push_back(&one);
+  found.reserve(mine.size() + any.size());
+  // One may have asked for the command and for any.
+  std::set_union(mine.begin(), mine.end(), any.begin(), any.end(), std::back_inserter(found), ById());
+  std::erase_if(found, [now_ns](const auto* one) { return now_ns >= one->expires_ns; });
   return found;
 }
 
@@ -56,12 +61,14 @@ std::optional<std::int64_t> SubscriptionTable::first_end_ns() const {
 }
 
 void SubscriptionTable::add(Subscription subscription) {
-  const auto id = subscription.id;
-  ends_.emplace(subscription.expires_ns, id);
-  for (auto& key : keys_of(subscription)) by_queue_[std::move(key)].insert(id);
-  by_tenant_[subscription.tenant].insert(id);
-  bytes_ += bytes_of(subscription);
-  CHECK(by_id_.emplace(id, std::move(subscription)).second);
+  auto id = subscription.id;
+  const auto [it, is_new] = by_id_.emplace(std::move(id), std::move(subscription));
+  CHECK(is_new);
+  const auto& one = it->second;
+  ends_.emplace(one.expires_ns, one.id);
+  for (auto& key : keys_of(one)) by_queue_[std::move(key)].insert(&one);
+  by_tenant_[one.tenant].insert(&one);
+  bytes_ += bytes_of(one);
 }
 
 void SubscriptionTable::renew(const std::string& id, std::int64_t expires_ns) {
@@ -75,10 +82,10 @@ void SubscriptionTable::remove(const std::string& id) {
   const auto node = by_id_.extract(id);
   CHECK(!node.empty());
   const auto& one = node.mapped();
-  const auto leave = [&id](auto& map, const std::string& key) {
+  const auto leave = [&one](auto& map, const std::string& key) {
     const auto it = map.find(key);
     if (it == map.end()) return;
-    it->second.erase(id);
+    it->second.erase(&one);
     if (it->second.empty()) map.erase(it);
   };
   ends_.erase({one.expires_ns, one.id});

@@ -3,7 +3,7 @@
 // Shape    by id; by queue, for the call; by end, for the clean-up. Part of the state: a restart keeps it
 // Time     a subscription is over at its end instant
 // Threads  owned by the state
-// Cost     O(log n); of_queue O(subscriptions of the queue)
+// Cost     O(log n); of_queue one step for each subscription of the queue, nothing is looked up or copied
 #pragma once
 
 #include <cstdint>
@@ -37,11 +37,14 @@ struct Subscription {
 
 class SubscriptionTable {
  public:
+  SubscriptionTable() = default;
+  SubscriptionTable(const SubscriptionTable&) = delete;  // its lines point into it
+  SubscriptionTable& operator=(const SubscriptionTable&) = delete;
   [[nodiscard]] bool empty() const { return by_id_.empty(); }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }  // about
   [[nodiscard]] const Subscription* find(const std::string& id) const;
   [[nodiscard]] std::size_t count(const std::string& tenant) const;
-  // In order of their ids; those that are not over at `now_ns`.
+  // In order of their ids; those that are not over at `now_ns`. Valid until one is added or removed.
   [[nodiscard]] std::vector<const Subscription*> of_tenant(const std::string& tenant, std::int64_t now_ns) const;
   [[nodiscard]] std::vector<const Subscription*> of_queue(std::string_view tenant, std::string_view command,
                                                           std::int64_t now_ns) const;
@@ -58,10 +61,15 @@ class SubscriptionTable {
   static std::vector<std::string> keys_of(const Subscription& subscription);
   static std::size_t bytes_of(const Subscription& subscription);
 
+  struct ById {
+    bool operator()(const Subscription* a, const Subscription* b) const { return a->id < b->id; }
+  };
+  using Line = std::set<const Subscription*, ById>;  // of those in by_id_
+
   std::map<std::string, Subscription> by_id_;
   std::set<std::pair<std::int64_t, std::string>> ends_;
-  std::unordered_map<std::string, std::set<std::string>> by_queue_;   // core::queue_key -> ids
-  std::unordered_map<std::string, std::set<std::string>> by_tenant_;  // ids
+  std::unordered_map<std::string, Line> by_queue_;  // by core::queue_key
+  std::unordered_map<std::string, Line> by_tenant_;
   std::size_t bytes_ = 0;
 };
 

@@ -53,7 +53,8 @@ struct World {
                                    .lease_token = ++draws,
                                    .queued_span = span(++draws),
                                    .claim_span = span(++draws),
-                                   .request = {}});
+                                   .request = {},
+                                   .limited = true});
   }
   OwnerFields by(const std::string& worker, const Task& task, std::uint64_t token = 0) {
     return {.sequence = task.info->id.sequence,
@@ -255,7 +256,8 @@ inline std::vector<std::pair<std::string, std::string>> random_history(std::uint
                         .lease_token = rng.next() | 1U,
                         .queued_span = span(rng.next()),
                         .claim_span = span(rng.next()),
-                        .request = {}});
+                        .request = {},
+                        .limited = pick(4) != 0});
         break;
       case 4:
         if (task != nullptr)

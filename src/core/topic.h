@@ -11,8 +11,6 @@
 namespace codeq::core {
 
 inline constexpr std::size_t kTopicsPerTenantMax = 10'000;
-// A limit on consumers that is set while so many leases or fewer are live counts them too; with more, only those to come.
-inline constexpr std::size_t kLeasesCountedMax = 256;
 
 struct TopicPolicy {
   std::vector<std::uint8_t> priority_tiers;  // sorted; kept and told, decides nothing

@@ -54,9 +54,11 @@ std::vector<const core::Subscription*> Notifier::choose(const std::string& queue
 void Notifier::forget(const std::string& subscription) { called_ns_.erase(subscription); }
 
 bool Notifier::offer(Notice notice, std::int64_t now_ns) {
-  if (notices_.size() >= limits_.waiting) return false;
+  const auto mine = notices_of_.find(notice.tenant);
+  if (!within_share(limits_.waiting, notices_.size(), mine == notices_of_.end() ? 0 : mine->second)) return false;
   const auto id = ++last_id_;
-  box_.schedule(id, notice.host, now_ns);
+  ++notices_of_[notice.tenant];
+  box_.schedule(id, notice.host, now_ns, notice.tenant);
   notices_.emplace(id, std::move(notice));
   return true;
 }
@@ -65,7 +67,9 @@ std::vector<std::uint64_t> Notifier::start(std::int64_t now_ns) { return box_.st
 
 void Notifier::finished(std::uint64_t id) {
   box_.finished(id);
-  notices_.erase(id);
+  const auto notice = notices_.extract(id);
+  const auto mine = notices_of_.find(notice.mapped().tenant);
+  if (--mine->second == 0) notices_of_.erase(mine);
 }
 
 }  // namespace codeq::services

@@ -44,17 +44,69 @@ TEST(Notifier, AForgottenSubscriptionLeavesNoInterval) {
 }
 
 TEST(Notifier, ASlowHostHoldsUpItselfAlone) {
-  Notifier notifier({.under_way = {.per_host = 1, .total = 10}, .waiting = 4});
+  Notifier notifier({.under_way = {.per_host = 1, .total = 10}, .waiting = 8});
   for (const char* host : {"slow", "slow", "quick"})
-    EXPECT_TRUE(notifier.offer({.subscription = "s", .url = "u", .host = host, .task = {}}, 0));
+    EXPECT_TRUE(notifier.offer({.tenant = "t", .subscription = "s", .url = "u", .host = host, .task = {}}, 0));
   auto started = notifier.start(0);
   ASSERT_EQ(started.size(), 2U);
   EXPECT_EQ(notifier.notice(started[1]).host, "quick");
-  EXPECT_TRUE(notifier.offer({.subscription = "s", .url = "u", .host = "x", .task = {}}, 0));
-  EXPECT_FALSE(notifier.offer({.subscription = "s", .url = "u", .host = "x", .task = {}}, 0));
+  EXPECT_TRUE(notifier.offer({.tenant = "t", .subscription = "s", .url = "u", .host = "x", .task = {}}, 0));
+  EXPECT_FALSE(notifier.offer({.tenant = "t", .subscription = "s", .url = "u", .host = "x", .task = {}}, 0));
   notifier.finished(started[0]);
   EXPECT_EQ(notifier.start(0).size(), 2U);
   EXPECT_FALSE(notifier.idle());
+}
+
+TEST(Notifier, OneTenantNeitherFillsTheRoomNorTakesEveryPlace) {
+  Notifier notifier({.under_way = {.per_host = 2, .total = 8}, .waiting = 40});
+  const auto offer = [&](const std::string& tenant, std::size_t count) {
+    std::size_t taken = 0;
+    for (std::size_t i = 0; i < count; ++i)
+      if (notifier.offer(
+              {.tenant = tenant, .subscription = "s", .url = "u", .host = tenant + std::to_string(i), .task = {}}, 0))
+        ++taken;
+    return taken;
+  };
+  const auto tenants = [&](const std::vector<std::uint64_t>& ids) {
+    std::string text;
+    for (const auto id : ids) text += notifier.notice(id).tenant;
+    return text;
+  };
+  EXPECT_EQ(offer("a", 100), 20U);  // half of the room, alone
+  auto of_a = notifier.start(0);
+  EXPECT_EQ(tenants(of_a), "aaaa");  // and half of the places
+  EXPECT_TRUE(notifier.start(0).empty());
+  EXPECT_EQ(offer("b", 100), 10U);  // a quarter for who comes later
+  EXPECT_EQ(offer("c", 3), 3U);
+  const auto others = notifier.start(0);
+  EXPECT_EQ(tenants(others), "bbcc");
+  EXPECT_EQ(offer("a", 1), 0U);
+  // Now everything is under way that may be: a place that is left goes to who has least of them.
+  notifier.finished(of_a[0]);
+  EXPECT_EQ(tenants(notifier.start(0)), "");  // a has more than its quarter, b and c have theirs
+  notifier.finished(of_a[1]);
+  notifier.finished(others[2]);
+  EXPECT_EQ(tenants(notifier.start(0)), "c");
+  notifier.finished(of_a[2]);
+  EXPECT_EQ(tenants(notifier.start(0)), "a");
+}
+
+TEST(Notifier, EverythingThatWasTakenIsCalledInTheEndAndNothingStays) {
+  Notifier notifier({.under_way = {.per_host = 1, .total = 8}, .waiting = 400});
+  std::size_t offered = 0, called = 0;
+  for (int i = 0; i < 90; ++i)
+    for (const char* tenant : {"a", "b", "c"})
+      if (notifier.offer(
+              {.tenant = tenant, .subscription = "s", .url = "u", .host = "h" + std::to_string(i % 12), .task = {}}, 0))
+        ++offered;
+  EXPECT_EQ(offered, 270U);
+  for (auto ids = notifier.start(0); !ids.empty(); ids = notifier.start(0))
+    for (const auto id : ids) {
+      ++called;
+      notifier.finished(id);
+    }
+  EXPECT_EQ(called, offered);
+  EXPECT_TRUE(notifier.idle());
 }
 
 }  // namespace

@@ -1,22 +1,9 @@
 #include "services/parked.h"
 
 #include <algorithm>
-
-#include "core/state.h"
+#include <array>
 
 namespace codeq::services {
-namespace {
-
-template <class Map, class Key>
-void remove_from(Map& map, const Key& key, CallId id) {
-  const auto it = map.find(key);
-  if (it == map.end()) return;
-  it->second.erase(id);
-  if (it->second.empty()) map.erase(it);
-}
-
-}  // namespace
-
 std::vector<std::string> Parked::keys_of(const ParkedClaim& claim) {
   if (claim.ask.commands.empty()) return {claim.caller.tenant};  // a queue key has a 0x00 in it, a tenant has none
   std::vector<std::string> keys;
@@ -24,10 +11,19 @@ std::vector<std::string> Parked::keys_of(const ParkedClaim& claim) {
   return keys;
 }
 
+const Parked::Line* Parked::line(const std::string& key) const {
+  const auto it = by_key_.find(key);
+  return it == by_key_.end() ? nullptr : &it->second;
+}
+
 void Parked::park(CallId id, ParkedClaim claim) {
-  for (auto& key : keys_of(claim)) by_key_[std::move(key)].insert(id);
-  deadlines_.insert({claim.deadline_ns, id});
-  claims_.emplace(id, std::move(claim));
+  const auto& kept = claims_.emplace(id, std::move(claim)).first->second;
+  for (auto& key : keys_of(kept)) {
+    auto& line = by_key_[std::move(key)];
+    line.calls.insert(id);
+    line.by_worker.emplace(kept.caller.subject, id);
+  }
+  deadlines_.insert({kept.deadline_ns, id});
 }
 
 void Parked::park(CallId id, ParkedResult result) {
@@ -36,13 +32,41 @@ void Parked::park(CallId id, ParkedResult result) {
   results_.emplace(id, std::move(result));
 }
 
-std::optional<CallId> Parked::first_for(const std::string& key, std::string_view tenant, CallId after) const {
+std::optional<CallId> Parked::first_for(const std::string& key, std::string_view tenant) const {
   std::optional<CallId> first;
-  for (const auto& place : {key, std::string(tenant)})
-    if (const auto it = by_key_.find(place); it != by_key_.end())
-      if (const auto next = it->second.upper_bound(after); next != it->second.end())
-        first = first ? std::min(*first, *next) : *next;
+  for (const auto* line : {line(key), line(std::string(tenant))})
+    if (line != nullptr) first = std::min(first.value_or(*line->calls.begin()), *line->calls.begin());
   return first;
+}
+
+std::optional<CallId> Parked::first_of(const std::string& key, std::string_view tenant, std::string_view worker,
+                                       CallId after) const {
+  std::optional<CallId> first;
+  for (const auto* line : {line(key), line(std::string(tenant))}) {
+    if (line == nullptr) continue;
+    const auto next = line->by_worker.upper_bound({worker, after});
+    if (next != line->by_worker.end() && next->first == worker) first = std::min(first.value_or(next->second), next->second);
+  }
+  return first;
+}
+
+std::set<CallId> Parked::firsts_of(const std::string& key, std::string_view tenant,
+                                   const core::Queue::Holders& workers) const {
+  std::set<CallId> firsts;
+  const std::array lines{line(key), line(std::string(tenant))};
+  const auto waiting = [](const Line* line) { return line == nullptr ? 0 : line->calls.size(); };
+  if (workers.size() <= waiting(lines[0]) + waiting(lines[1])) {
+    for (const auto& [worker, leases] : workers)
+      if (const auto first = first_of(key, tenant, worker)) firsts.insert(*first);
+    return firsts;
+  }
+  for (const auto* line : lines) {
+    if (line == nullptr) continue;
+    for (auto it = line->by_worker.begin(); it != line->by_worker.end();
+         it = line->by_worker.upper_bound({it->first, UINT64_MAX}))
+      if (workers.contains(it->first)) firsts.insert(*first_of(key, tenant, it->first));
+  }
+  return firsts;
 }
 
 std::vector<CallId> Parked::waiting_for(std::uint64_t sequence) const {
@@ -54,7 +78,13 @@ std::vector<CallId> Parked::waiting_for(std::uint64_t sequence) const {
 std::optional<ParkedClaim> Parked::take_claim(CallId id) {
   auto node = claims_.extract(id);
   if (node.empty()) return std::nullopt;
-  for (const auto& key : keys_of(node.mapped())) remove_from(by_key_, key, id);
+  for (const auto& key : keys_of(node.mapped())) {
+    const auto it = by_key_.find(key);
+    if (it == by_key_.end()) continue;  // it named the command twice
+    it->second.calls.erase(id);
+    it->second.by_worker.erase({node.mapped().caller.subject, id});
+    if (it->second.calls.empty()) by_key_.erase(it);
+  }
   deadlines_.erase({node.mapped().deadline_ns, id});
   return std::move(node.mapped());
 }
@@ -62,7 +92,10 @@ std::optional<ParkedClaim> Parked::take_claim(CallId id) {
 std::optional<ParkedResult> Parked::take_result(CallId id) {
   auto node = results_.extract(id);
   if (node.empty()) return std::nullopt;
-  remove_from(by_task_, node.mapped().sequence, id);
+  if (const auto it = by_task_.find(node.mapped().sequence); it != by_task_.end()) {
+    it->second.erase(id);
+    if (it->second.empty()) by_task_.erase(it);
+  }
   deadlines_.erase({node.mapped().deadline_ns, id});
   return std::move(node.mapped());
 }

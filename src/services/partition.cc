@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/check.h"
 #include "services/task_spans.h"
 
 namespace codeq::services {
@@ -17,7 +18,7 @@ constexpr std::size_t kBytesPerRound = std::size_t{8} << 20;  // so that no grou
 }  // namespace
 
 Partition::Partition(PartitionOptions options, Deps deps)
-    : options_(options), deps_(std::move(deps)), time_(deps_.clock), outbox_(options.outbox), notifier_({.under_way = {.per_host = options.outbox.per_host, .total = 64}}) {}
+    : options_(options), deps_(std::move(deps)), time_(deps_.clock), outbox_(options.outbox), notifier_({.under_way = {.per_host = options.outbox.per_host, .total = 128}}) {}
 
 Partition::~Partition() { stop(); }
 
@@ -313,8 +314,17 @@ void Partition::run_timers() {
 void Partition::serve_parked() {
   for (const auto& key : std::exchange(woken_, {})) {
     const auto tenant = key.substr(0, key.find('\0'));
-    CallId passed_over = 0;
-    while (const auto id = parked_.first_for(key, tenant, passed_over)) {
+    // Where its topic has no room for another worker, only they may have a task: of each the claim that is next.
+    std::optional<std::set<CallId>> of_holders;
+    while (const auto* queue = state_.ready_queue(tenant, std::string_view(key).substr(tenant.size() + 1))) {
+      auto id = std::optional<CallId>();
+      if (!queue->full()) {
+        id = parked_.first_for(key, tenant);
+      } else {
+        if (!of_holders) of_holders = parked_.firsts_of(key, tenant, queue->holders);
+        if (!of_holders->empty()) id = *of_holders->begin();
+      }
+      if (!id) break;
       const auto& waiting = parked_.claim(*id);
       core::Queue* cold = nullptr;
       auto tasks = claim_now(waiting.caller, waiting.ask, cold);
@@ -322,13 +332,12 @@ void Partition::serve_parked() {
         with_tasks({cold->front()}, [this, key] { woken_.insert(key); });
         break;
       }
-      if (tasks.empty()) {
-        // A queue that has something, only not for this one: its topic limits the consumers.
-        if (state_.ready_queue(tenant, std::string_view(key).substr(tenant.size() + 1)) == nullptr) break;
-        passed_over = *id;
-        continue;
-      }
+      CHECK(!tasks.empty());
       auto claim = parked_.take_claim(*id);
+      if (of_holders) {
+        of_holders->erase(*id);
+        if (const auto next = parked_.first_of(key, tenant, claim->caller.subject, *id)) of_holders->insert(*next);
+      }
       answer([done = std::move(claim->done), claimed = std::move(tasks)]() mutable { done(std::move(claimed)); });
     }
   }

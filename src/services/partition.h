@@ -288,7 +288,7 @@ class Partition final : public Broker {
 
   // --- topics and subscriptions (partition_topics.cc, partition_subscriptions.cc) ---
   void note_copy(const core::Effects& effects);
-  void put_topic_now(core::PutTopicRecord record, int looks, Done<TopicPut> reply);
+  void put_topic_now(core::PutTopicRecord record, Done<TopicPut> reply);
   void wake_queue(const std::string& tenant, const std::string& command);
   [[nodiscard]] std::optional<std::int64_t> subscriptions_due_ns() const;
   void sweep_subscriptions();

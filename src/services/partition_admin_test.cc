@@ -101,7 +101,7 @@ struct Machine {
   }
   TaskSnapshot create(CreateTask like = {}, const std::string& tenant = "acme") {
     if (like.command.empty()) like.command = "RENDER";
-    like.payload = "{}";
+    if (like.payload.empty()) like.payload = "{}";
     std::vector<CreateTask> asks;
     asks.push_back(std::move(like));
     auto made = ask<std::vector<Result<TaskSnapshot>>>(
@@ -498,6 +498,73 @@ TEST_P(PartitionAdmin, ManyDeadLettersAreRedrivenInOneCall) {
   std::size_t claimed = 0;
   for (std::size_t got = 1; got > 0; claimed += got) got = m.claim(100).size();
   EXPECT_EQ(claimed, 600U);
+}
+
+// Counts what the reader is asked for until nothing moves any more; `seen` is called after every step.
+template <class F>
+std::size_t reads_until_quiet(Machine& m, F&& seen) {
+  std::size_t reads = 0;
+  const auto move = [&] {
+    if (m.partition->step() || m.partition->step_committer()) return true;
+    if (m.partition->step_reader()) return ++reads > 0;
+    return m.partition->step_image();
+  };
+  for (int waits = 0; waits < 4; ++waits) {
+    while (move()) seen();
+    m.clock.advance_ns(250 * kNanosPerMilli);
+  }
+  return reads;
+}
+
+TEST_P(PartitionAdmin, LargeDeadLettersAreReadAndRedrivenAFewAtATime) {
+  Machine m(GetParam());
+  constexpr std::size_t kLarge = std::size_t{512} << 10, kTasks = 40;
+  std::vector<std::string> ids;
+  for (std::size_t i = 0; i < kTasks; ++i) {
+    const auto payload = i % 4 == 0 ? std::string("1") : '"' + std::string(kLarge, 'x') + '"';
+    m.create({.command = "RENDER", .payload = payload, .max_attempts = 1});
+    ids.push_back(m.claim().at(0).info->id_text);
+    m.nack(m.get(ids.back()).value());
+  }
+  m.options.unsaved_bytes_max = 16 * kLarge;
+  m.power_cut();
+  const auto nothing = [] {};
+  std::vector<std::string> listed;
+  m.partition->list_dead_letters(m.caller(), {.limit = 100}, "", [&](auto page) {
+    for (const auto& letter : page->letters) listed.push_back(letter.task.info->id_text);
+  });
+  EXPECT_GE(reads_until_quiet(m, nothing), 4U) << "others are served between";
+  EXPECT_EQ(listed, ids);
+
+  std::optional<DeadLetterOutcome> dry, all;
+  m.partition->redrive(m.caller(), {.ids = ids, .limit = 100}, true, 0, [&](auto outcome) { dry = *outcome; });
+  EXPECT_GE(reads_until_quiet(m, nothing), 4U);
+  ASSERT_TRUE(dry.has_value());
+  EXPECT_EQ(dry->matched, kTasks);
+
+  std::size_t peak = 0;
+  m.partition->redrive(m.caller(), {.reason_prefix = "bro", .limit = 100}, false, 0,
+                       [&](auto outcome) { all = *outcome; });
+  reads_until_quiet(m, [&] { peak = std::max(peak, m.partition->memory().unsaved_bytes); });
+  ASSERT_TRUE(all.has_value());
+  EXPECT_EQ(all->changed, kTasks);
+  EXPECT_FALSE(all->more);
+  EXPECT_LE(peak, m.options.unsaved_bytes_max) << "creates would be refused";
+  std::size_t claimed = 0;
+  for (std::size_t got = 1; got > 0; claimed += got) got = m.claim(100).size();
+  EXPECT_EQ(claimed, kTasks);
+}
+
+TEST_P(PartitionAdmin, APurgeOfManyWhoseWebhookIsUnderWayNeedsAFewOfThemAtOnce) {
+  Machine m(GetParam());
+  m.kill(40, "RENDER", "broken", "acme", "http://example.com/x");
+  std::optional<DeadLetterOutcome> purged;
+  m.partition->purge(m.caller(), {.limit = 100}, false, [&](auto outcome) { purged = *outcome; });
+  const auto reads = reads_until_quiet(m, [] {});
+  ASSERT_TRUE(purged.has_value());
+  EXPECT_EQ(purged->matched, 40U);
+  EXPECT_EQ(purged->changed, 0U) << "their deliveries come first";
+  if (GetParam()) EXPECT_GE(reads, 4U);
 }
 
 TEST_P(PartitionAdmin, CancelAndRedriveHaveTheirSpansInTheTasksTrace) {

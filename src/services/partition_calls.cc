@@ -269,7 +269,8 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
                                                   .queued_span = new_span_id(),
                                                   .claim_span = new_span_id(),
                                                   .request = caller.request,
-                                                  .traced = deps_.tracer.enabled()});
+                                                  .traced = deps_.tracer.enabled(),
+                                                  .limited = queue->limited()});
     CHECK(effects.has_value());
     deps_.metrics.task_claimed(effects->task->info->command);
     if (++queue->picks % kPicksPerLook == 0) fetch_ahead(*queue);
@@ -292,7 +293,8 @@ CallId Partition::claim(Caller caller, ClaimTasks ask, Done<std::vector<TaskSnap
   post<std::vector<TaskSnapshot>>(
       Kind::kClaim, bytes, std::move(done),
       [this, id, caller = std::move(caller), ask = std::move(ask)](auto reply) mutable {
-        const auto deadline = ask.wait_ms > 0 ? deps_.clock.steady_ns() + ask.wait_ms * kNanosPerMilli : 0;
+        const bool waits = ask.wait_ms > 0 && ask.count > 0 && ask.bytes_max > 0;  // for something
+        const auto deadline = waits ? deps_.clock.steady_ns() + ask.wait_ms * kNanosPerMilli : 0;
         try_claim(id, std::move(caller), std::move(ask), deadline, std::move(reply));
       });
   return id;

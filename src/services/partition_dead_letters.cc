@@ -12,9 +12,18 @@ using core::Table;
 namespace {
 
 constexpr std::size_t kListingsMax = 64;
-constexpr std::size_t kRowsPerScan = 32'768, kDeadPerScan = 256, kTogether = 32;
-constexpr std::size_t kScansPerPage = 4;
+// Of one job of the reader: others wait for it.
+constexpr std::size_t kRowsPerScan = 8192, kDeadPerScan = 256;
+constexpr std::size_t kBytesPerJob = std::size_t{4} << 20;
+constexpr std::size_t kTogether = 32, kBytesTogether = std::size_t{1} << 20;  // whole tasks that are read at once
+constexpr std::size_t kScansPerPage = 16;
 constexpr std::size_t kRedrivenTogether = 64;
+
+// How many tasks to take at once after `last` of them had so many bytes: twice as many while they are small, `most` at most.
+std::size_t next_together(std::size_t last, std::size_t bytes, std::size_t most) {
+  if (bytes <= kBytesTogether / 2) return std::min(2 * last, most);
+  return bytes <= kBytesTogether ? last : std::max<std::size_t>(1, last * kBytesTogether / bytes);
+}
 
 // The dead of some queues in order of their retirement, from `from` on; moves it on, to nothing at the end.
 Result<std::vector<core::RetireEntry>> scan_some(const storage::Store& store,
@@ -52,27 +61,33 @@ bool is_meant(const DeadLetterFilter& filter, const std::string& tenant, const s
          (!filter.before_ns || died_ns < *filter.before_ns);
 }
 
-// Calls `take(entry, task)` for each of them that is meant, as long as that says so. What of an entry the rows know is taken
-// from them.
+// Calls `take(entry, task)` for each of them that is meant, as long as that says so and one job may read on. Answers how many
+// of the entries are dealt with: what is behind them is for another job.
 template <class F>
-Result<void> each_meant(const storage::Store& store, const DeadLetterFilter& filter, const std::string& tenant,
-                        std::int64_t now_ns, std::vector<core::RetireEntry>& entries, F&& take) {
+Result<std::size_t> each_meant(const storage::Store& store, const DeadLetterFilter& filter, const std::string& tenant,
+                               std::int64_t now_ns, const std::vector<core::RetireEntry>& entries, F&& take) {
   const auto queue_key = core::queue_key(tenant, filter.command);
-  for (std::size_t from = 0; from < entries.size(); from += kTogether) {
-    const auto end = std::min(entries.size(), from + kTogether);
+  std::size_t from = 0, together = 1;
+  for (std::size_t read = 0; from < entries.size() && read < kBytesPerJob;) {
+    const auto end = std::min(entries.size(), from + together);
     std::vector<std::string> keys;
     for (auto i = from; i < end; ++i) keys.push_back(core::key_of(entries[i].sequence));
     CODEQ_TRY(const auto bodies, store.get_all(Table::kBody, keys));
     CODEQ_TRY(const auto done, store.get_all(Table::kDone, keys));
+    std::size_t bytes = 0;
     for (auto i = from; i < end; ++i) {
       if (!bodies[i - from] || !done[i - from]) continue;
+      bytes += bodies[i - from]->size() + done[i - from]->size();
       core::Task task;
       CODEQ_TRY_VOID(core::decode_body(entries[i].sequence, *bodies[i - from], task, false));
       CODEQ_TRY_VOID(core::decode_done(entries[i].sequence, *done[i - from], task));
-      if (is_meant(filter, tenant, queue_key, task, now_ns) && !take(entries[i], task)) return {};
+      if (is_meant(filter, tenant, queue_key, task, now_ns) && !take(entries[i], task)) return i;
     }
+    read += bytes;
+    together = next_together(together, bytes, kTogether);
+    from = end;
   }
-  return {};
+  return from;
 }
 
 }  // namespace
@@ -106,16 +121,17 @@ struct Partition::DeadListing {
     ++scans;
     CODEQ_TRY(auto entries, scan_some(store, queues, now_ns, from));
     ended = from.empty();
-    return each_meant(
-        store, filter, tenant, now_ns, entries, [&](const core::RetireEntry& entry, const core::Task& task) {
-          if (page.letters.size() >= filter.limit) {
-            from = core::retire_key(entry.retire_ns, entry.sequence);
-            ended = false;
-            return false;
-          }
-          page.letters.push_back({.task = Partition::snapshot(task), .died_ns = task.result->completed_ns});
-          return true;
-        });
+    CODEQ_TRY(const auto seen, each_meant(store, filter, tenant, now_ns, entries,
+                                          [&](const core::RetireEntry&, const core::Task& task) {
+                                            if (page.letters.size() >= filter.limit) return false;
+                                            page.letters.push_back({.task = Partition::snapshot(task),
+                                                                    .died_ns = task.result->completed_ns});
+                                            return true;
+                                          }));
+    if (seen == entries.size()) return {};
+    from = core::retire_key(entries[seen].retire_ns, entries[seen].sequence);
+    ended = false;
+    return {};
   }
 };
 
@@ -216,9 +232,8 @@ void Partition::scan_dead(std::shared_ptr<Sweep> sweep) {
       const bool by_id = !asked.filter.ids.empty();
       std::vector<core::RetireEntry> entries;
       if (by_id) {
-        for (std::size_t i = 0; i < kTogether && sweep->next < asked.ids.size(); ++i)
-          entries.push_back({.sequence = asked.ids[sweep->next++].sequence});
-        ended = sweep->next == asked.ids.size();
+        const auto end = std::min(asked.ids.size(), sweep->next + kDeadPerScan);
+        for (auto i = sweep->next; i < end; ++i) entries.push_back({.sequence = asked.ids[i].sequence});
       } else {
         CODEQ_TRY(entries, scan_some(deps_.store, asked.queues, asked.now_ns, sweep->from));
         ended = sweep->from.empty();
@@ -228,22 +243,31 @@ void Partition::scan_dead(std::shared_ptr<Sweep> sweep) {
         for (const auto& entry : entries) found->push_back({.entry = entry, .info = nullptr});
         return {};
       }
-      return each_meant(deps_.store, filter, sweep->tenant, asked.now_ns, entries,
-                        [&](core::RetireEntry entry, const core::Task& task) {
-                          if (!by_id) {
-                            found->push_back({.entry = entry, .info = nullptr});
-                            return true;
-                          }
-                          const auto& info = *task.info;
-                          if (!std::binary_search(asked.ids.begin(), asked.ids.end(), info.id)) return true;
-                          entry.retire_ns = task.retire_ns;
-                          entry.dead = true;
-                          entry.delivery = task.delivery;
-                          if (!info.idempotency_key.empty())
-                            entry.key = core::key_hash(info.tenant, info.idempotency_key);
-                          found->push_back({.entry = entry, .info = task.info});
-                          return true;
-                        });
+      CODEQ_TRY(const auto seen, each_meant(deps_.store, filter, sweep->tenant, asked.now_ns, entries,
+                                            [&](core::RetireEntry entry, const core::Task& task) {
+                                              if (!by_id) {
+                                                found->push_back({.entry = entry, .info = nullptr});
+                                                return true;
+                                              }
+                                              const auto& info = *task.info;
+                                              if (!std::binary_search(asked.ids.begin(), asked.ids.end(), info.id))
+                                                return true;
+                                              entry.retire_ns = task.retire_ns;
+                                              entry.dead = true;
+                                              entry.delivery = task.delivery;
+                                              if (!info.idempotency_key.empty())
+                                                entry.key = core::key_hash(info.tenant, info.idempotency_key);
+                                              found->push_back({.entry = entry, .info = task.info});
+                                              return true;
+                                            }));
+      if (by_id) {
+        sweep->next += seen;
+        ended = sweep->next == asked.ids.size();
+      } else if (seen < entries.size()) {
+        sweep->from = core::retire_key(entries[seen].retire_ns, entries[seen].sequence);
+        ended = false;
+      }
+      return {};
     };
     auto outcome = look();
     return [this, sweep, found, ended, outcome = std::move(outcome)] {
@@ -265,7 +289,7 @@ void Partition::scan_dead(std::shared_ptr<Sweep> sweep) {
 
 bool Partition::redrive_some(const std::shared_ptr<Sweep>& sweep) {
   auto& work = *sweep->dead;
-  const auto end = std::min(sweep->entries.size(), sweep->next + kRedrivenTogether);
+  const auto end = std::min(sweep->entries.size(), sweep->next + work.together);
   // The store first, but only before a batch is read, and at most once for each: others may fill the room as fast as it is made.
   if (work.loaded != end && unsaved_bytes() > options_.unsaved_bytes_max / 2 && !std::exchange(work.caught_up, true)) {
     sweep->phase = Sweep::Phase::kCatchingUp;
@@ -285,6 +309,7 @@ bool Partition::redrive_some(const std::shared_ptr<Sweep>& sweep) {
     return false;
   }
   work.caught_up = false;
+  std::size_t bytes = 0;
   for (const auto sequence : sequences) {
     // Time that was lost is not made up for: that would be a burst.
     const auto visible_ns = std::max(stamp_ns_, work.last_ns + work.spacing_ns);
@@ -299,8 +324,10 @@ bool Partition::redrive_some(const std::shared_ptr<Sweep>& sweep) {
                                        .request = work.caller.request})) {
       ++sweep->retired;
       work.last_ns = visible_ns;
+      bytes += effects->task->payload->size();
     }
   }
+  work.together = next_together(work.together, bytes, kRedrivenTogether);
   sweep->next = end;
   return sweep->next == sweep->entries.size();
 }

@@ -16,7 +16,7 @@ constexpr std::size_t kAhead = 512;                             // tasks of a qu
 constexpr std::size_t kAheadBytes = std::size_t{4} << 20;       // or so many bytes of them
 constexpr std::size_t kReadSlice = 64;
 constexpr std::size_t kEncodedPerRound = 512, kSettledPerRound = 1024;
-constexpr std::size_t kRetiredPerRound = 1024, kRowsPerScan = 32'768;
+constexpr std::size_t kRetiredPerRound = 1024, kPendingPerRound = 16, kRowsPerScan = 32'768;
 
 std::string key_of_create(const std::string& tenant, const std::string& idempotency_key) {
   return core::queue_key(tenant, {}) + idempotency_key;
@@ -364,7 +364,12 @@ void Partition::sweep() {
   }
   if (sweep.phase == Sweep::Phase::kRetiring) {
     core::RetireBatchRecord batch{.time_ns = stamp_ns_, .entries = {}};
-    const auto end = std::min(sweep.entries.size(), sweep.next + kRetiredPerRound);
+    // Those whose webhook is still to be delivered are needed as a whole: few at once.
+    auto end = sweep.next;
+    for (std::size_t pending = 0; end < sweep.entries.size() && end < sweep.next + kRetiredPerRound; ++end) {
+      const auto* delivery = state_.delivery(sweep.entries[end].delivery);
+      if (delivery != nullptr && !delivery->failed && ++pending > kPendingPerRound) break;
+    }
     batch.entries.assign(sweep.entries.begin() + static_cast<std::ptrdiff_t>(sweep.next),
                          sweep.entries.begin() + static_cast<std::ptrdiff_t>(end));
     std::vector<std::uint64_t> names;

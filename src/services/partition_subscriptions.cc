@@ -214,7 +214,11 @@ void Partition::notify_ready() {
         deps_.metrics.rate_limit_hit("webhook", "queue_ready");
         dropped = true;
       } else {
-        dropped = !notifier_.offer({.subscription = one->id, .url = one->callback_url, .host = one->host, .task = task},
+        dropped = !notifier_.offer({.tenant = task->tenant,
+                                    .subscription = one->id,
+                                    .url = one->callback_url,
+                                    .host = one->host,
+                                    .task = task},
                                    stamp_ns_);
       }
       if (dropped)

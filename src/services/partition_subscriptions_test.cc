@@ -163,15 +163,23 @@ TEST_F(SubscriptionsTest, AFailedCallIsCountedAndNotRepeated) {
 }
 
 TEST_F(SubscriptionsTest, MoreCallsThanTheBoundAreDroppedAndCounted) {
-  for (int i = 0; i < 900; ++i) p.subscribe({.callback_url = url(i), .event_types = {"a", "b"}}).value();
+  const auto host = [](int n) { return "http://hooks-" + std::to_string(n) + ".example/"; };
+  for (int i = 0; i < 900; ++i) p.subscribe({.callback_url = host(i), .event_types = {"a", "b"}}).value();
   p.create({.command = "a"});
   p.pass(5);
   p.create({.command = "b"});
   EXPECT_TRUE(has(metrics(), R"(codeq_webhook_deliveries_total{kind="queue_ready",command="b",outcome="dropped"} 776)"))
       << metrics();
+  // Another tenant is called all the same, and at once.
+  const auto before = p.sender.jobs.size();
+  EXPECT_EQ(before, 64U);
+  p.subscribe({.callback_url = "http://other.example/", .event_types = {"a"}}, "globex").value();
+  p.create({.command = "a"}, "globex");
+  ASSERT_EQ(p.sender.jobs.size(), before + 1);
+  EXPECT_EQ(p.sender.jobs.back().job.url, "http://other.example/");
   std::size_t sent = 0;
   while (!p.sender.jobs.empty()) sent += p.sent().size();
-  EXPECT_EQ(sent, 1024U);
+  EXPECT_EQ(sent, 1024U + 1);
 }
 
 TEST_F(SubscriptionsTest, SubscriptionsEndWithTheirTimeAndSurviveAKill_Q8) {

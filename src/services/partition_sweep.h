@@ -28,6 +28,7 @@ struct Partition::DeadWork {
   std::unordered_set<std::uint32_t> queues;
   std::int64_t now_ns = 0;
   std::size_t loaded = 0;  // entries up to here were read for their turn
+  std::size_t together = 1;  // how many have their turn at once: few where they are large
   bool more = false;
   Done<DeadLetterOutcome> done;
 };

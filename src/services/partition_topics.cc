@@ -1,13 +1,10 @@
 // The calls about topics. What a policy does to tasks is core's (core/state_topics.cc).
-#include <algorithm>
 #include <utility>
 
 #include "services/partition.h"
 
 namespace codeq::services {
 namespace {
-
-constexpr int kLooksMax = 3;  // for the leases of a queue that gets a limit; others may come meanwhile
 
 std::string not_found(const std::string& tenant, const std::string& name) {
   return "queue topic \"" + tenant + "." + name + "\" not found";
@@ -19,11 +16,11 @@ void Partition::put_topic(Caller caller, std::string name, core::TopicPolicy pol
   core::PutTopicRecord record{
       .time_ns = 0, .tenant = std::move(caller.tenant), .name = std::move(name), .policy = std::move(policy)};
   post<TopicPut>(Kind::kRead, 1024, std::move(done), [this, record = std::move(record)](auto reply) mutable {
-    put_topic_now(std::move(record), kLooksMax, std::move(reply));
+    put_topic_now(std::move(record), std::move(reply));
   });
 }
 
-void Partition::put_topic_now(core::PutTopicRecord record, int looks, Done<TopicPut> reply) {
+void Partition::put_topic_now(core::PutTopicRecord record, Done<TopicPut> reply) {
   const auto refuse = [&](Error error) {
     answer([reply = std::move(reply), error = std::move(error)]() mutable {
       reply(std::unexpected<Error>(std::move(error)));
@@ -33,18 +30,6 @@ void Partition::put_topic_now(core::PutTopicRecord record, int looks, Done<Topic
   if (before == nullptr && state_.topics_of(record.tenant) >= core::kTopicsPerTenantMax)
     return refuse({Code::kInvalidArgument, "too many topics"});
   if (const char* why = no_room(); why != nullptr && before == nullptr) return refuse({Code::kOverloaded, why});
-  // A limit on a queue that is at work: its holders must be known.
-  std::vector<std::uint64_t> needs;
-  state_.names(record, needs);
-  const bool all_here =
-      std::all_of(needs.begin(), needs.end(), [this](auto sequence) { return state_.task(sequence) != nullptr; });
-  if (!all_here) {
-    if (looks == 0) return refuse({Code::kOverloaded, "overloaded, try again"});
-    return with_tasks_for<TopicPut>(Kind::kRead, 1024, std::move(needs), std::move(reply),
-                                    [this, record = std::move(record), looks](auto then) mutable {
-                                      put_topic_now(std::move(record), looks - 1, std::move(then));
-                                    });
-  }
   record.time_ns = stamp_ns_;
   const bool created = before == nullptr;
   const auto effects = change(record);

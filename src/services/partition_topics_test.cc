@@ -105,6 +105,40 @@ TEST_F(TopicsTest, AWaitingHolderIsServedBehindWaitingStrangers_G19) {
   ASSERT_TRUE(alice.has_value());
 }
 
+TEST_F(TopicsTest, WaitingClaimsOfHoldersAreServedInOrderOfArrivalWhateverTheyAskFor_G19) {
+  ASSERT_TRUE(p.put_topic("render", {.max_consumers = 2}).has_value());
+  for (int i = 0; i < 2; ++i) p.create();
+  ASSERT_EQ(p.claim("alice").size() + p.claim("bob").size(), 2U);
+  std::string served;
+  const auto wait = [&](std::string subject, std::vector<std::string> commands, char mark) {
+    p.partition->claim(p.caller("acme", std::move(subject)),
+                       {.commands = std::move(commands), .count = 1, .lease_seconds = 30, .wait_ms = 60'000},
+                       [&served, mark](auto result) { served += result->empty() ? '-' : mark; });
+    p.settle();
+  };
+  wait("carol", {"render"}, 'x');
+  wait("bob", {}, '1');
+  wait("dave", {}, 'x');
+  wait("alice", {"else", "render"}, '2');
+  wait("alice", {}, '3');
+  wait("bob", {"render"}, '4');
+  std::vector<CreateTask> asks;
+  for (int i = 0; i < 6; ++i) asks.push_back({.command = "Render", .payload = "1"});
+  p.ask<std::vector<Result<TaskSnapshot>>>(
+       [&](auto done) { p.partition->create(p.caller(), std::move(asks), std::move(done)); })
+      .value();
+  EXPECT_EQ(served, "1234");  // and two tasks are left for whoever comes in when a holder leaves
+}
+
+TEST_F(TopicsTest, AClaimForNothingWaitsForNothing) {
+  std::optional<std::vector<TaskSnapshot>> none;
+  p.partition->claim(p.caller(), {.commands = {"render"}, .count = 0, .lease_seconds = 30, .wait_ms = 60'000},
+                     [&](auto result) { none = std::move(*result); });
+  p.settle();
+  ASSERT_TRUE(none.has_value());
+  EXPECT_TRUE(none->empty());
+}
+
 TEST_F(TopicsTest, RaisingOrLiftingTheLimitServesWhoWaits_G19) {
   ASSERT_TRUE(p.put_topic("render", {.max_consumers = 1}).has_value());
   for (int i = 0; i < 4; ++i) p.create();
@@ -128,6 +162,20 @@ TEST_F(TopicsTest, ALimitThatComesLaterCountsLeasesThatAreNotInMemory_G19) {
   EXPECT_EQ(p.claim("bob").size(), 1U);
   p.crash_and_start();
   EXPECT_TRUE(p.claim("alice").empty());
+}
+
+TEST_F(TopicsTest, ALimitThatComesLaterCountsAnyNumberOfLeasesAndReadsNoTask_G19) {
+  constexpr int kLeases = 300;
+  for (int i = 0; i < kLeases + 2; ++i) p.create();
+  for (int i = 0; i < kLeases; ++i) ASSERT_EQ(p.claim("worker-" + std::to_string(i % 3)).size(), 1U);
+  p.crash_and_start();
+  bool put = false;
+  p.partition->put_topic(p.caller(), "render", {.max_consumers = 3}, [&](auto result) { put = result.has_value(); });
+  while (p.partition->step() || p.partition->step_committer()) {}  // nothing of the store is read
+  EXPECT_TRUE(put);
+  EXPECT_TRUE(p.claim("dave").empty());
+  EXPECT_EQ(p.claim("worker-1").size(), 1U);
+  EXPECT_EQ(p.partition->state().queue_bytes(), 9 + 64 * (kLeases + 1) + 3 * 128 + 1024 + 512);
 }
 
 TEST_F(TopicsTest, NothingOfADeadTaskAndItsCopyStaysBehind_Q19) {

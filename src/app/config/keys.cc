@@ -503,11 +503,11 @@ constexpr Key kRates[] = {
      .low_is_default = true},
     {.name = "rateLimit.admin.requestsPerMinute",
      .member = RateMember{&Config::rate_admin, &RateLimit::requests_per_minute},
-     .help = "Clean-ups of one token, per minute.",
+     .help = "Clean-ups, redrives and purges of one token, per minute.",
      .low_is_default = true},
     {.name = "rateLimit.admin.burstSize",
      .member = RateMember{&Config::rate_admin, &RateLimit::burst},
-     .help = "Clean-ups of one token that may come at once.",
+     .help = "Clean-ups, redrives and purges of one token that may come at once.",
      .low_is_default = true},
 };
 

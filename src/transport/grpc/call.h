@@ -45,6 +45,8 @@ struct CallLimits {
   std::int64_t hello_timeout_ns = 10 * kNanosPerSecond;
 };
 
+class Call;
+
 struct CallDeps {  // borrowed; outlive every call
   services::Broker& broker;
   const services::Authenticator& authenticator;
@@ -52,7 +54,8 @@ struct CallDeps {  // borrowed; outlive every call
   observe::Metrics* metrics = nullptr;
   services::RateLimiter* rates = nullptr;
   CallLimits limits;
-  std::function<bool()> crowded = {};  // the memory of all streams is spent; empty: never
+  // The memory of all streams is spent, or the share of this call's connection; empty: never. The io thread of the call.
+  std::function<bool(const Call&)> crowded = {};
 };
 
 // gRPC status of an RPC, number and text.
@@ -68,7 +71,6 @@ using Answer =
                  Result<std::vector<services::TaskSnapshot>>, Result<>, Result<services::NackOutcome>,
                  Result<std::vector<Result<services::ResultSnapshot>>>>;
 
-class Call;
 struct Slot;  // where the connection keeps a call
 
 struct Letter {

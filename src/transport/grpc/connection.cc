@@ -71,8 +71,7 @@ Connection::Connection(Loop& loop, tcp::socket socket, const GrpcListener& servi
 }
 
 Connection::~Connection() {
-  for (auto& [id, slot] : slots_) loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(slot->accounted));
-  loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(tls_accounted_));
+  loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(held_));
   if (session_ != nullptr) nghttp2_session_del(session_);
 }
 
@@ -290,7 +289,7 @@ void Connection::open_call(Slot& slot) {
   if (draining_) return refuse(slot, number_of(GrpcStatus::kUnavailable), "the broker is stopping");
   if (!slot.encoding.empty() && slot.encoding != "identity")
     return refuse(slot, kUnimplemented, "compression is not supported");
-  if (loop_.crowded()) return refuse(slot, number_of(GrpcStatus::kResourceExhausted), "overloaded, try again");
+  if (crowded()) return refuse(slot, number_of(GrpcStatus::kResourceExhausted), "overloaded, try again");
   slot.call = make_call(slot);
   if (slot.call == nullptr) return refuse(slot, kUnimplemented, "unknown service or method");
   slot.call->slot = &slot;
@@ -367,7 +366,7 @@ void Connection::go_on(Slot& slot) {
   slot.reader.compact();
   const bool stuck = !call.ending && call.paused();
   // Where memory is spent, a message that is half here waits for the rest of its window; `tick` looks again.
-  const bool held_back = !slot.reader.empty() && loop_.crowded();
+  const bool held_back = !slot.reader.empty() && must_wait(slot);
   if (!stuck && !held_back && slot.owed > 0)
     nghttp2_session_consume_stream(session_, slot.id, std::exchange(slot.owed, 0));
   if (slot.reader.empty() || stuck) {
@@ -402,18 +401,35 @@ void Connection::work() {
 }
 
 void Connection::account_tls() {
-  const auto now = tls_ ? tls_->memory() : 0;
-  loop_.held.fetch_add(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(tls_accounted_),
+  account(tls_accounted_, tls_ ? tls_->memory() : 0);
+}
+
+void Connection::account(std::size_t& accounted, std::size_t now) {
+  loop_.held.fetch_add(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(accounted),
                        std::memory_order_relaxed);
-  tls_accounted_ = now;
+  held_ += now - accounted;  // modulo 2^64 where it is less
+  accounted = now;
+}
+
+bool Connection::crowded() const {
+  const auto all = loop_.options.in_flight_bytes_max;
+  return loop_.crowded() || (loop_.holds_more_than(all / 2) && held_ > all / 8);
+}
+
+// Whether the rest of a message that is half here has to wait. Where only this client has more than its share, the message on
+// its oldest stream goes on, so that one after the other gets done.
+bool Connection::must_wait(const Slot& slot) const {
+  if (loop_.crowded()) return true;
+  if (!crowded()) return false;
+  for (const auto& [id, other] : slots_)
+    if (id < slot.id && !other->reader.empty()) return true;
+  return false;
 }
 
 void Connection::account(Slot& slot) {
   const auto now =
       slot.reader.capacity() + (slot.call == nullptr ? 0 : slot.call->output.capacity() + slot.call->held_bytes());
-  loop_.held.fetch_add(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(slot.accounted),
-                       std::memory_order_relaxed);
-  slot.accounted = now;
+  account(slot.accounted, now);
 }
 
 // ---------------------------------------------------------------- out
@@ -493,8 +509,7 @@ int Connection::on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t
 }
 
 void Connection::stream_over(Slot& slot, std::uint32_t error_code) {
-  loop_.held.fetch_sub(static_cast<std::ptrdiff_t>(slot.accounted));
-  slot.accounted = 0;
+  account(slot.accounted, 0);
   std::erase(touched_, &slot);
   std::erase(handing_, &slot);
   if (slot.call == nullptr) return;
@@ -697,7 +712,7 @@ void Connection::tick(std::int64_t now) {
       slot->stalled_since_ns = 0;
     } else if (slot->stalled_since_ns == 0) {
       slot->stalled_since_ns = now;
-    } else if (now - slot->stalled_since_ns >= ns(kStalledWhenCrowded) && loop_.crowded()) {
+    } else if (now - slot->stalled_since_ns >= ns(kStalledWhenCrowded) && crowded()) {
       // It holds what others need and does not read; what waits there for it goes back.
       nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_ENHANCE_YOUR_CALM);
       loop_.mark_dirty(*this);

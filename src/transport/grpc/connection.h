@@ -68,6 +68,9 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void drain();
   void close();  // at once
 
+  // There is no memory for more of this client's: all is spent, or half is and this client has an eighth.
+  [[nodiscard]] bool crowded() const;
+
   bool dirty = false;  // the loop's: waits for a flush
 
  private:
@@ -89,8 +92,10 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   void refuse(Slot& slot, int status, std::string_view message);
   std::shared_ptr<Call> make_call(const Slot& slot);
   void touch(Slot& slot);
+  void account(std::size_t& accounted, std::size_t now);
   void account(Slot& slot);
   void account_tls();
+  [[nodiscard]] bool must_wait(const Slot& slot) const;
   bool fill();  // output from nghttp2; false: the session has failed
   bool write_out();  // false: blocked or closed
   bool write_bytes(std::string_view bytes, std::size_t& written);
@@ -146,6 +151,7 @@ class Connection : public std::enable_shared_from_this<Connection> {  // shared 
   std::int64_t idle_second_ns_ = 0;  // the second that idle_frames_ counts
   std::size_t idle_frames_ = 0, stray_bytes_ = 0;
   std::size_t tls_accounted_ = 0;
+  std::size_t held_ = 0;  // bytes in memory: its part of the loop's `held`
   double resets_left_ = 0;  // streams that we may still end early
   std::int64_t resets_then_ns_ = 0;
 };
@@ -160,8 +166,9 @@ class Loop {
   void adopt(boost::asio::ip::tcp::socket socket, const GrpcListener& services);  // any thread; counted already
   void mark_dirty(Connection& connection);
   void remove(Connection& connection);
-  [[nodiscard]] bool crowded() const {
-    return held.load(std::memory_order_relaxed) > static_cast<std::ptrdiff_t>(options.in_flight_bytes_max);
+  [[nodiscard]] bool crowded() const { return holds_more_than(options.in_flight_bytes_max); }
+  [[nodiscard]] bool holds_more_than(std::size_t bytes) const {
+    return held.load(std::memory_order_relaxed) > static_cast<std::ptrdiff_t>(bytes);
   }
 
   boost::asio::io_context context{1};

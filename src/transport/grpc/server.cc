@@ -30,9 +30,7 @@ struct GrpcServer::Impl {
 
   Impl(GrpcOptions the_options, const grpc::CallDeps& the_deps) : options(std::move(the_options)), deps(the_deps) {
     deps.limits = options.calls;
-    deps.crowded = [this] {
-      return held.load(std::memory_order_relaxed) > static_cast<std::ptrdiff_t>(options.in_flight_bytes_max);
-    };
+    deps.crowded = [](const grpc::Call& call) { return call.slot != nullptr && call.slot->connection->crowded(); };
     for (unsigned i = 0; i < std::max(1U, options.io_threads); ++i)
       loops.push_back(std::make_unique<grpc::Loop>(options, deps, count, held));
     for (const auto& listener : options.listeners)

@@ -191,6 +191,43 @@ TEST_F(GrpcServerTest, AClientThatDoesNotReadGetsNoMoreThanItsRoomAndTheRestGoes
   EXPECT_LT(server->held_bytes(), 32U << 20U);
 }
 
+TEST_F(GrpcServerTest, WhoHasMoreThanItsShareOfTheMemoryOpensNoFurtherStreamAndOthersDo) {
+  GrpcOptions options;
+  options.in_flight_bytes_max = 3U << 20U;
+  options.window_bytes = 4U << 20U;
+  open(options);
+  StreamClient hog(port(), kProduce);
+  hog.send(hello("producer"));
+  hog.receive();
+  const auto message = create(1, "A", "\"" + std::string(3U << 20U, 'x') + "\"");
+  std::string bytes;
+  grpc::append_frame_prefix(bytes, message.size());
+  bytes += message;
+  std::size_t sent = 0;
+  while (server->held_bytes() <= options.in_flight_bytes_max / 2) {
+    hog.send_raw(std::string_view(bytes).substr(sent, 32U << 10U));
+    sent += 32U << 10U;
+    ASSERT_LT(sent, bytes.size());
+    ASSERT_TRUE(hog.settle());
+  }
+  ASSERT_LE(server->held_bytes(), options.in_flight_bytes_max);
+  hog.headers.clear();
+  hog.open_another(kWork);
+  ASSERT_TRUE(hog.settle());
+  EXPECT_EQ(hog.headers["grpc-status"], "8");
+  EXPECT_EQ(hog.headers["grpc-message"], "overloaded, try again");
+  const auto id = created("B");  // by somebody else
+  StreamClient worker(port(), kWork);
+  worker.send(hello("worker"));
+  worker.send(ready(1, "B"));
+  worker.receive();
+  EXPECT_EQ(see(worker.receive()).fields[1], id);
+  // The message goes on, as it is the only one of its client.
+  hog.ended = false;
+  hog.send_raw(std::string_view(bytes).substr(sent));
+  EXPECT_EQ(see(hog.receive()).fields[2], "1");
+}
+
 TEST_F(GrpcServerTest, FourMebibytesAreAMessageAndOneByteMoreIsNot) {
   StreamClient producer(port(), kProduce);
   producer.send(hello("producer"));

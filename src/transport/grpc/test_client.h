@@ -47,26 +47,14 @@ class StreamClient {
     nghttp2_session_callbacks_set_on_header_callback(callbacks, &on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, &on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, &on_close);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, &on_frame);
     nghttp2_session_client_new(&session_, callbacks, this);
     nghttp2_session_callbacks_del(callbacks);
     constexpr std::uint32_t kWindow = 8U << 20U;
     const std::array<nghttp2_settings_entry, 1> settings = {{{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kWindow}}};
     nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
     nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kWindow);
-    std::vector<nghttp2_nv> head;
-    const auto add = [&head](std::string_view name, std::string_view value) {
-      const auto bytes = [](std::string_view text) {  // nghttp2 copies both
-        return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
-      };
-      head.push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
-    };
-    add(":method", "POST");
-    add(":scheme", "http");
-    add(":path", path);
-    add(":authority", "localhost");
-    add("content-type", "application/grpc");
-    add("te", "trailers");
-    for (const auto& [name, value] : metadata) add(name, value);
+    const auto head = head_of(path, metadata);
     nghttp2_data_provider body{};
     body.read_callback = &on_read;
     stream_ = nghttp2_submit_request(session_, nullptr, head.data(), head.size(), &body, nullptr);
@@ -82,6 +70,24 @@ class StreamClient {
   [[nodiscard]] bool connected() const { return connected_; }
   void hang_up() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  }
+  // Another stream of the same connection, which sends nothing. What comes of it goes where that of the first one goes.
+  void open_another(std::string_view path) {
+    const auto head = head_of(path, {});
+    nghttp2_data_provider body{};
+    body.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t, std::uint32_t*,
+                            nghttp2_data_source*, void*) -> ssize_t { return NGHTTP2_ERR_DEFERRED; };
+    nghttp2_submit_request(session_, nullptr, head.data(), head.size(), &body, nullptr);
+    flush();
+  }
+  // Until the server has taken in everything that was sent. False: the connection has ended.
+  bool settle() {
+    pong_ = false;
+    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, nullptr);
+    flush();
+    while (!pong_)
+      if (!pump()) return false;
+    return true;
   }
   void cancel() {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream_, NGHTTP2_CANCEL);
@@ -146,6 +152,25 @@ class StreamClient {
   bool ended = false;
 
  private:
+  // Borrows from both.
+  static std::vector<nghttp2_nv> head_of(std::string_view path,
+                                         const std::vector<std::pair<std::string, std::string>>& metadata) {
+    std::vector<nghttp2_nv> head;
+    const auto add = [&head](std::string_view name, std::string_view value) {
+      const auto bytes = [](std::string_view text) {  // nghttp2 copies both
+        return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
+      };
+      head.push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
+    };
+    add(":method", "POST");
+    add(":scheme", "http");
+    add(":path", path);
+    add(":authority", "localhost");
+    add("content-type", "application/grpc");
+    add("te", "trailers");
+    for (const auto& [name, value] : metadata) add(name, value);
+    return head;
+  }
   static int on_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t name_size,
                        const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
     auto& self = *static_cast<StreamClient*>(user);
@@ -155,6 +180,11 @@ class StreamClient {
   static int on_data(nghttp2_session*, std::uint8_t, std::int32_t, const std::uint8_t* bytes, std::size_t size,
                      void* user) {
     static_cast<StreamClient*>(user)->reader_.feed({reinterpret_cast<const char*>(bytes), size});
+    return 0;
+  }
+  static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
+      static_cast<StreamClient*>(user)->pong_ = true;
     return 0;
   }
   static int on_close(nghttp2_session*, std::int32_t, std::uint32_t, void* user) {
@@ -175,7 +205,7 @@ class StreamClient {
   }
 
   int fd_;
-  bool connected_ = false, half_close_ = false;
+  bool connected_ = false, half_close_ = false, pong_ = false;
   std::int32_t stream_ = 0;
   nghttp2_session* session_ = nullptr;
   std::string out_;

@@ -139,7 +139,7 @@ void WorkerCall::pump(Pool& pool) {
          unsent() < deps_.limits.output_bytes_pause) {
     if (pool.singles == 0 && pool.batches.empty()) return;
     // Where memory is spent, who reads goes on with one claim at a time, and who does not gets nothing more.
-    if ((unsent() > 0 || !claims_.empty()) && deps_.crowded && deps_.crowded()) return;
+    if ((unsent() > 0 || !claims_.empty()) && deps_.crowded && deps_.crowded(*this)) return;
     const auto now = deps_.clock.steady_ns();
     if (now < pool.retry_at_ns) return;
     pool.retry_at_ns = 0;

@@ -119,6 +119,15 @@ TEST_F(Admission, ATokenThatComesTooOftenIsToldWhenToComeAgain) {
     EXPECT_EQ(client.call("POST", "/v1/codeq/admin/tasks/cleanup", "plain", "{}").status, 401);
   EXPECT_EQ(client.call("POST", "/v1/codeq/admin/tasks/cleanup", "admin", "{}").status, 200);
   EXPECT_EQ(client.call("POST", "/v1/codeq/admin/tasks/cleanup", "admin", "{}").text("operation"), "cleanup");
+  // One bucket for all that goes through many tasks.
+  const std::string letters = "/v1/codeq/admin/dead-letters";
+  EXPECT_EQ(client.call("POST", letters + "/redrive", "admin", "{}").text("operation"), "redrive");
+  clock.advance_ns(kNanosPerSecond);
+  EXPECT_EQ(client.call("POST", letters + "/redrive", "admin", "{}").status, 200);
+  const auto purge = client.call("POST", letters + "/purge", "admin", "{}");
+  EXPECT_EQ(purge.status, 429);
+  EXPECT_EQ(purge.text("operation"), "purge");
+  EXPECT_EQ(client.call("GET", letters, "admin").status, 200);
 }
 
 TEST_F(Admission, ARoleInAHeaderCountsOnlyWhereThatIsSwitchedOnAndTheTokenNamesNone) {

@@ -35,6 +35,8 @@ std::optional<Rate> rate_of(RouteId route) {
     case RouteId::kClaim:
     case RouteId::kClaimBatch: return Rate{RateBucket::kWorker, "claim"};
     case RouteId::kCleanup: return Rate{RateBucket::kAdmin, "cleanup"};
+    case RouteId::kRedrive: return Rate{RateBucket::kAdmin, "redrive"};
+    case RouteId::kPurge: return Rate{RateBucket::kAdmin, "purge"};
     default: return std::nullopt;
   }
 }
