@@ -113,7 +113,7 @@ std::shared_ptr<TlsContext> grpc_tls() {
 class GrpcServerTest : public ::testing::Test {
  protected:
   GrpcServerTest() { open({}); }
-  void open(GrpcOptions options, Clock* clock = nullptr, services::RateLimiter* rates = nullptr,
+  void open(GrpcOptions options, Clock* its_clock = nullptr, services::RateLimiter* its_rates = nullptr,
             std::shared_ptr<TlsContext> tls = nullptr) {
     server.reset();
     options.listeners = {{.host = "127.0.0.1", .port = 0, .producers = true, .workers = true, .tls = nullptr}};
@@ -123,9 +123,9 @@ class GrpcServerTest : public ::testing::Test {
     }
     auto started = GrpcServer::start(options, {.broker = *stack.partition,
                                                .authenticator = *stack.tokens,
-                                               .clock = clock == nullptr ? stack.clock : *clock,
+                                               .clock = its_clock == nullptr ? stack.clock : *its_clock,
                                                .metrics = &stack.metrics,
-                                               .rates = rates,
+                                               .rates = its_rates,
                                                .limits = {}});
     ASSERT_TRUE(started.has_value()) << started.error().message;
     server = std::move(*started);
@@ -161,7 +161,9 @@ class GrpcServerTest : public ::testing::Test {
   }
 
   http::Stack stack;
-  std::unique_ptr<GrpcServer> server;
+  ManualClock clock;  // of the server, where a test says so
+  std::unique_ptr<services::RateLimiter> rates;
+  std::unique_ptr<GrpcServer> server;  // last: nothing of the above goes away before it
 };
 
 TEST_F(GrpcServerTest, ATaskIsCreatedHandedOutAndCompleted) {
@@ -264,7 +266,6 @@ TEST_F(GrpcServerTest, FourMebibytesAreAMessageAndOneByteMoreIsNot) {
 }
 
 TEST_F(GrpcServerTest, WithoutAHelloAStreamEndsAtItsTime) {
-  ManualClock clock;
   open({}, &clock);
   StreamClient silent(port(), kWork);
   while (!silent.headers.contains(":status")) ASSERT_TRUE(silent.pump());
@@ -481,7 +482,6 @@ TEST_F(GrpcServerTest, WhatAClientsMachineHasNotGotThroughTlsGoesToOthers) {
 // ---------------------------------------------------------------- who holds what others need
 
 TEST_F(GrpcServerTest, AStreamThatIsNotReadIsResetWhereMemoryIsSpentAndWhatWaitedThereGoesBack) {
-  ManualClock clock;
   GrpcOptions options;
   options.in_flight_bytes_max = 256U << 10U;
   open(options, &clock);
@@ -510,7 +510,6 @@ TEST_F(GrpcServerTest, AStreamThatIsNotReadIsResetWhereMemoryIsSpentAndWhatWaite
 }
 
 TEST_F(GrpcServerTest, AStreamThatIsNotReadMayStayWhereThereIsRoom) {
-  ManualClock clock;
   open({}, &clock);
   for (int i = 0; i < 4; ++i) created("A", "\"" + std::string(400'000, 'x') + "\"");
   StreamClient deaf(port(), kWork, {.window_bytes = 65'535, .renews_window = false});
@@ -531,7 +530,6 @@ TEST_F(GrpcServerTest, AStreamThatIsNotReadMayStayWhereThereIsRoom) {
 }
 
 TEST_F(GrpcServerTest, AClientThatMakesUsResetStreamsAgainAndAgainIsCut) {
-  ManualClock clock;
   GrpcOptions options;
   options.reset_burst = 5;
   options.reset_per_second = 2;
@@ -567,18 +565,12 @@ class GrpcRatesTest : public GrpcServerTest {
     rates = services::make_rate_limiter(limits, clock);
     open({}, &clock, rates.get());
   }
-  ~GrpcRatesTest() override { server.reset(); }
-  GrpcRatesTest(const GrpcRatesTest&) = delete;
-  GrpcRatesTest& operator=(const GrpcRatesTest&) = delete;
   [[nodiscard]] bool hits(int count) {
     return http::eventually([&] {
       return stack.metrics.exposition({}).find(R"(codeq_rate_limit_hits_total{scope="worker",operation="claim"} )" +
                                                std::to_string(count)) != std::string::npos;
     });
   }
-
-  ManualClock clock;
-  std::unique_ptr<services::RateLimiter> rates;
 };
 
 TEST_F(GrpcRatesTest, AReadyBeyondTheLimitWaitsForItsTurnAndAsksForItOnce) {
