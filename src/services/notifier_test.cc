@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+#include <set>
+
 #include "base/clock.h"
 
 namespace codeq::services {
@@ -107,6 +111,56 @@ TEST(Notifier, EverythingThatWasTakenIsCalledInTheEndAndNothingStays) {
     }
   EXPECT_EQ(called, offered);
   EXPECT_TRUE(notifier.idle());
+}
+
+// Random offers, starts and ends against the rules themselves.
+TEST(Notifier, EveryCallStartsOnceAsSoonAsItsHostAndTheWholeHaveAPlace) {
+  constexpr std::size_t kPerHost = 3, kTotal = 7, kHosts = 5;
+  std::mt19937 random(20261127);
+  for (int round = 0; round < 50; ++round) {
+    Notifier notifier({.under_way = {.per_host = kPerHost, .total = kTotal}, .waiting = 1000});
+    std::map<std::string, std::size_t> offered, started;  // by host, all that ever were
+    std::map<std::string, std::size_t> running;
+    std::vector<std::uint64_t> under_way;
+    std::set<std::uint64_t> seen;
+    const auto start = [&] {
+      for (const auto id : notifier.start(0)) {
+        ASSERT_TRUE(seen.insert(id).second) << "started twice";
+        const auto& host = notifier.notice(id).host;
+        ++started[host];
+        ASSERT_LE(++running[host], kPerHost);
+        under_way.push_back(id);
+      }
+      ASSERT_LE(under_way.size(), kTotal);
+      if (under_way.size() == kTotal) return;
+      for (const auto& [host, count] : offered)
+        if (running[host] < kPerHost) ASSERT_EQ(started[host], count) << host << " waits beside a free place";
+    };
+    const auto end_one = [&] {
+      const auto at = under_way.begin() + static_cast<std::ptrdiff_t>(random() % under_way.size());
+      --running[notifier.notice(*at).host];
+      notifier.finished(*at);
+      under_way.erase(at);
+    };
+    for (int i = 0; i < 200; ++i) {
+      if (random() % 2 == 0) {
+        const auto host = std::to_string(random() % kHosts);
+        ASSERT_TRUE(notifier.offer(
+            {.tenant = "t" + std::to_string(i), .subscription = "s", .url = "u", .host = host, .task = {}}, 0));
+        ++offered[host];
+      } else if (!under_way.empty()) {
+        end_one();
+      }
+      if (random() % 3 != 0) ASSERT_NO_FATAL_FAILURE(start());
+    }
+    ASSERT_NO_FATAL_FAILURE(start());
+    while (!under_way.empty()) {
+      end_one();
+      ASSERT_NO_FATAL_FAILURE(start());
+    }
+    EXPECT_EQ(started, offered) << "none was forgotten";
+    EXPECT_TRUE(notifier.idle());
+  }
 }
 
 }  // namespace

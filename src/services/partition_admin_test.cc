@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <future>
 #include <optional>
 #include <set>
@@ -174,6 +175,17 @@ struct Machine {
                             const std::string& tenant = "acme") {
     return *ask<DeadLetterOutcome>(
         [&](auto done) { partition->redrive(caller("x", tenant), filter, dry_run, rate, std::move(done)); });
+  }
+  // The same, not waited for.
+  void start_redrive(std::int64_t rate, std::optional<DeadLetterOutcome>& outcome) {
+    partition->redrive(caller("x"), {.limit = 10'000}, false, rate,
+                       [&outcome](Result<DeadLetterOutcome> result) { outcome = *result; });
+  }
+  // So many that are dead, as quickly as a test can make them.
+  void kill_at_once(int count) {
+    for (int i = 0; i < count; ++i) create({.max_attempts = 1});
+    for (auto tasks = claim(100); !tasks.empty(); tasks = claim(100))
+      for (const auto& task : tasks) nack(task);
   }
   DeadLetterOutcome purge(DeadLetterFilter filter = {}, bool dry_run = false) {
     return *ask<DeadLetterOutcome>([&](auto done) { partition->purge(caller(), filter, dry_run, std::move(done)); });
@@ -565,6 +577,182 @@ TEST_P(PartitionAdmin, APurgeOfManyWhoseWebhookIsUnderWayNeedsAFewOfThemAtOnce) 
   EXPECT_EQ(purged->matched, 40U);
   EXPECT_EQ(purged->changed, 0U) << "their deliveries come first";
   if (GetParam()) EXPECT_GE(reads, 4U);
+}
+
+// Batches of 64: what they leave to be written is more than half of what may be unwritten.
+struct SlowStore : testing::Test {
+  static constexpr std::size_t kDead = 200;
+  Machine m{true};
+  std::optional<DeadLetterOutcome> outcome;
+  bool written = true, read = true;  // whether the store's threads get on
+
+  SlowStore() {
+    m.kill_at_once(kDead);
+    m.partition.reset();
+    m.options.unsaved_bytes_max = 200'000;
+    m.start();
+  }
+  void turns() {
+    while (m.partition->step() || m.partition->step_committer() || (read && m.partition->step_reader()) ||
+           (written && m.partition->step_image())) {}
+  }
+  // One turn of everything, until `happened`.
+  template <class F>
+  bool turn_until(F&& happened) {
+    for (int i = 0; i < 100'000 && !happened(); ++i) {
+      m.partition->step(), m.partition->step_committer();
+      if (read && !happened()) m.partition->step_reader();
+      if (written && !happened()) m.partition->step_image();
+    }
+    return happened();
+  }
+  [[nodiscard]] std::size_t dead() const {
+    std::size_t count = 0;
+    m.partition->state().each_queue([&](const core::Queue& queue) { count += queue.dead; });
+    return count;
+  }
+};
+
+TEST_F(SlowStore, ARedriveWaitsForTheStoreAndGoesOn) {
+  m.start_redrive(0, outcome);
+  ASSERT_TRUE(turn_until([&] { return dead() < kDead; }));
+  written = false;
+  turns();
+  EXPECT_EQ(dead(), kDead - 64) << "the store is behind";
+  EXPECT_FALSE(outcome.has_value());
+  written = true;
+  turns();
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->changed, kDead);
+  EXPECT_EQ(dead(), 0U);
+}
+
+TEST_F(SlowStore, ARedriveComesToItsEndBesideWhoFillsTheRoomAsFastAsItIsMade) {
+  m.start_redrive(0, outcome);
+  ASSERT_TRUE(turn_until([&] { return dead() < kDead; }));
+  for (int i = 0; i < 200 && !outcome; ++i) {
+    std::vector<CreateTask> asks(1);
+    asks[0].command = "other";
+    asks[0].payload = '"' + std::string(150'000, 'x') + '"';
+    m.partition->create(m.caller(), std::move(asks), [](const auto&) {});
+    m.partition->step(), m.partition->step_committer(), m.partition->step_reader(), m.partition->step_image();
+  }
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->changed, kDead);
+}
+
+TEST_F(SlowStore, WhatHasBeenReadForARedriveIsTakenThoughTheStoreFellBehindMeanwhile) {
+  m.partition.reset();
+  m.options.unsaved_bytes_max = 400'000;  // a batch alone is no reason to wait
+  m.start();
+  m.start_redrive(0, outcome);
+  ASSERT_TRUE(turn_until([&] { return dead() < kDead; }));
+  read = false;
+  turns();
+  ASSERT_EQ(dead(), kDead - 64) << "the next ones have to be read";
+  written = false;
+  std::vector<CreateTask> asks(1);
+  asks[0].command = "other";
+  asks[0].payload = '"' + std::string(250'000, 'x') + '"';
+  m.partition->create(m.caller(), std::move(asks), [](const auto&) {});
+  turns();
+  read = true;
+  turns();
+  EXPECT_EQ(dead(), kDead - 128) << "they would leave again while it waits";
+  EXPECT_FALSE(outcome.has_value());
+  written = true;
+  turns();
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->changed, kDead);
+}
+
+TEST_F(SlowStore, TimeThatARedriveHasLostIsNotMadeUpForByABurst) {
+  m.start_redrive(64, outcome);
+  ASSERT_TRUE(turn_until([&] { return dead() < kDead; }));
+  read = false;
+  m.clock.advance_ns(60 * kNanosPerSecond);
+  turns();
+  ASSERT_EQ(dead(), kDead - 64) << "the next ones have to be read";
+  read = true;
+  turns();
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_EQ(outcome->changed, kDead);
+  EXPECT_LE(m.stats("RENDER").ready, 64U + 1U) << "those that were in time, and the next one";
+  m.pass(1);
+  EXPECT_LE(m.stats("RENDER").ready, 64U + 65U);
+  EXPECT_GE(m.stats("RENDER").ready, 64U + 60U);
+  m.pass(2);
+  EXPECT_EQ(m.stats("RENDER").ready, kDead);
+}
+
+TEST_P(PartitionAdmin, ABatchOfARedriveBeginsWhereTheOneBeforeEnded) {
+  Machine m(GetParam());
+  m.kill_at_once(150);
+  std::optional<DeadLetterOutcome> outcome;
+  m.start_redrive(50, outcome);
+  m.settle();
+  for (std::size_t second = 1; second <= 3; ++second) {
+    EXPECT_LE(m.stats("RENDER").ready, 50 * (second - 1) + 25) << second;  // `stats` may take up to half a second
+    m.pass(1);
+  }
+  m.pass(1);
+  EXPECT_EQ(m.stats("RENDER").ready, 150U);
+}
+
+TEST_P(PartitionAdmin, RetentionGetsItsTurnWhateverElseIsAskedFor) {
+  Machine m(GetParam());
+  m.kill(1);
+  ASSERT_TRUE(m.cancel(m.create().info->id_text).has_value());
+  m.pass(1);
+  const auto finished = [&] {
+    std::size_t count = 0;
+    EXPECT_TRUE(m.store.scan(core::Table::kDone, {}, {}, [&](auto, auto) { return ++count > 0; }).has_value());
+    return count;
+  };
+  // There is always one that waits behind the one at work.
+  std::size_t passes = 0;
+  bool asking = true;
+  const std::function<void()> ask = [&] {
+    m.partition->purge(m.caller(), {}, true, [&](const Result<DeadLetterOutcome>&) {
+      ++passes;
+      if (asking) ask();
+    });
+  };
+  const auto run = [&](std::size_t until) {
+    for (int turn = 0; turn < 10'000 && passes < until; ++turn)
+      m.partition->step(), m.partition->step_committer(), m.partition->step_reader(), m.partition->step_image();
+    return passes >= until;
+  };
+  ask();
+  ask();
+  ASSERT_TRUE(run(5));
+  ASSERT_EQ(finished(), 2U);
+  m.clock.advance_ns(2 * 3600 * kNanosPerSecond);
+  ASSERT_TRUE(run(15));
+  EXPECT_EQ(finished(), 0U);
+  asking = false;
+  m.settle();
+}
+
+TEST_P(PartitionAdmin, APageOfLargeBodiesGoesOnByOneTaskAtLeast) {
+  Machine m(GetParam());
+  std::vector<std::uint64_t> made;
+  for (int i = 0; i < 10; ++i) {
+    auto task = m.create({.payload = '"' + std::string(std::size_t{8} << 20U, 'x') + '"'});
+    made.insert(made.begin(), task.info->id.sequence);
+  }
+  m.pass(1);
+  std::vector<std::uint64_t> found;
+  TaskFilter filter{.limit = 100};
+  int pages = 0;
+  do {
+    const auto page = m.list(filter);
+    for (const auto& task : page.tasks) found.push_back(task.info->id.sequence);
+    filter.below = page.next;
+  } while (filter.below != 0 && ++pages < 20);
+  EXPECT_EQ(filter.below, 0U) << "it does not come to an end";
+  EXPECT_EQ(found, made);
+  EXPECT_GT(pages, 1) << "a page has a bound in bytes";
 }
 
 TEST_P(PartitionAdmin, CancelAndRedriveHaveTheirSpansInTheTasksTrace) {

@@ -4,10 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <protozero/pbf_reader.hpp>
 #include <protozero/pbf_writer.hpp>
 #include <thread>
 
+#include "services/rate_limit.h"
 #include "transport/grpc/test_client.h"
 #include "transport/http/test_stack.h"
 
@@ -82,17 +84,48 @@ Seen see(const std::optional<std::string>& message) {
   return seen;
 }
 
+// TLS between a StreamClient and its socket.
+struct TlsWire final : grpc::ClientWire {
+  std::string seal(std::string_view plain) override {
+    waiting += plain;
+    peer.turn();
+    if (peer.finished() && !waiting.empty()) peer.send(std::exchange(waiting, {}));
+    return peer.take();
+  }
+  std::string open(std::string_view wire) override {
+    peer.feed(wire);
+    peer.turn();
+    return std::exchange(peer.received, {});
+  }
+  TlsPeer peer{{.alpn = "\x02h2"}};
+  std::string waiting;  // for the end of the handshake
+};
+
+std::shared_ptr<TlsContext> grpc_tls() {
+  const TlsFolder folder;
+  const auto issued = issue("localhost", nullptr);
+  return TlsContext::open({.certificate_file = folder.write("cert.pem", issued.certificate_pem()),
+                           .key_file = folder.write("key.pem", issued.key_pem()),
+                           .alpn = {"h2"}})
+      .value();
+}
+
 class GrpcServerTest : public ::testing::Test {
  protected:
   GrpcServerTest() { open({}); }
-  void open(GrpcOptions options, Clock* clock = nullptr) {
+  void open(GrpcOptions options, Clock* its_clock = nullptr, services::RateLimiter* its_rates = nullptr,
+            std::shared_ptr<TlsContext> tls = nullptr) {
     server.reset();
     options.listeners = {{.host = "127.0.0.1", .port = 0, .producers = true, .workers = true, .tls = nullptr}};
+    if (tls) {  // as a second one
+      options.listeners.push_back(options.listeners.front());
+      options.listeners.back().tls = std::move(tls);
+    }
     auto started = GrpcServer::start(options, {.broker = *stack.partition,
                                                .authenticator = *stack.tokens,
-                                               .clock = clock == nullptr ? stack.clock : *clock,
+                                               .clock = its_clock == nullptr ? stack.clock : *its_clock,
                                                .metrics = &stack.metrics,
-                                               .rates = nullptr,
+                                               .rates = its_rates,
                                                .limits = {}});
     ASSERT_TRUE(started.has_value()) << started.error().message;
     server = std::move(*started);
@@ -108,8 +141,29 @@ class GrpcServerTest : public ::testing::Test {
     return ack.fields[3];
   }
 
+  // As it is seen over HTTP.
+  http::Reply get(const std::string& id) {
+    http::Client client(stack.server->port());
+    return client.call("GET", "/v1/codeq/tasks/" + id, "producer");
+  }
+  services::QueueStats stats(const std::string& command = "A") {
+    std::promise<Result<services::QueueStats>> promise;
+    stack.partition->queue_stats({.tenant = "acme", .subject = "x", .request = {}, .received_steady_ns = 0}, command,
+                                 [&](auto result) { promise.set_value(std::move(result)); });
+    return promise.get_future().get().value();
+  }
+  void create_many(int count, const std::string& payload) {
+    StreamClient producer(port(), kProduce);
+    producer.send(hello("producer"));
+    producer.receive();
+    for (int i = 0; i < count; ++i) producer.send(create(static_cast<std::uint64_t>(i), "A", payload));
+    for (int i = 0; i < count; ++i) ASSERT_EQ(see(producer.receive()).fields[2], "1");
+  }
+
   http::Stack stack;
-  std::unique_ptr<GrpcServer> server;
+  ManualClock clock;  // of the server, where a test says so
+  std::unique_ptr<services::RateLimiter> rates;
+  std::unique_ptr<GrpcServer> server;  // last: nothing of the above goes away before it
 };
 
 TEST_F(GrpcServerTest, ATaskIsCreatedHandedOutAndCompleted) {
@@ -211,11 +265,10 @@ TEST_F(GrpcServerTest, WhoHasMoreThanItsShareOfTheMemoryOpensNoFurtherStreamAndO
     ASSERT_TRUE(hog.settle());
   }
   ASSERT_LE(server->held_bytes(), options.in_flight_bytes_max);
-  hog.headers.clear();
-  hog.open_another(kWork);
+  const auto other = hog.begin(kWork);
   ASSERT_TRUE(hog.settle());
-  EXPECT_EQ(hog.headers["grpc-status"], "8");
-  EXPECT_EQ(hog.headers["grpc-message"], "overloaded, try again");
+  EXPECT_EQ(hog.others_headers[other]["grpc-status"], "8");
+  EXPECT_EQ(hog.others_headers[other]["grpc-message"], "overloaded, try again");
   const auto id = created("B");  // by somebody else
   StreamClient worker(port(), kWork);
   worker.send(hello("worker"));
@@ -223,7 +276,6 @@ TEST_F(GrpcServerTest, WhoHasMoreThanItsShareOfTheMemoryOpensNoFurtherStreamAndO
   worker.receive();
   EXPECT_EQ(see(worker.receive()).fields[1], id);
   // The message goes on, as it is the only one of its client.
-  hog.ended = false;
   hog.send_raw(std::string_view(bytes).substr(sent));
   EXPECT_EQ(see(hog.receive()).fields[2], "1");
 }
@@ -249,7 +301,6 @@ TEST_F(GrpcServerTest, FourMebibytesAreAMessageAndOneByteMoreIsNot) {
 }
 
 TEST_F(GrpcServerTest, WithoutAHelloAStreamEndsAtItsTime) {
-  ManualClock clock;
   open({}, &clock);
   StreamClient silent(port(), kWork);
   while (!silent.headers.contains(":status")) ASSERT_TRUE(silent.pump());
@@ -312,6 +363,290 @@ TEST_F(GrpcServerTest, ManyClientsAtOnceLoseNothingAndGetNothingTwice) {
   for (const auto& part : done) ids.insert(part.begin(), part.end());
   EXPECT_EQ(ids.size(), static_cast<std::size_t>(kProducers * kTasks));
   EXPECT_EQ(completed, kProducers * kTasks);
+}
+
+// ---------------------------------------------------------------- a task that no client would take
+
+TEST_F(GrpcServerTest, ATaskTooLargeForAMessageFailsWithAReasonAndTakesNoCredit) {
+  GrpcOptions options;
+  options.calls.message_bytes_max = 16U << 10U;
+  options.calls.credits_max = 1;
+  open(options);
+  const std::string large = R"({"command":"A","maxAttempts":1,"payload":")" + std::string(20'000, 'x') + "\"}";
+  for (const int count : {1, 4}) {  // an assignment; a batch
+    SCOPED_TRACE(count);
+    StreamClient worker(port(), kWork);
+    worker.send(hello("worker"));
+    worker.send(ready(count));
+    worker.receive();
+    for (int round = 0; round < 2; ++round) {
+      const auto refused = stack.create(large);
+      ASSERT_TRUE(http::eventually([&] { return get(refused).text("status") == "FAILED"; }));
+      EXPECT_TRUE(get(refused).has("too large for a message"));
+      EXPECT_EQ(stats().ready, 0U);
+      stack.create();
+      EXPECT_EQ(see(worker.receive()).tag, count == 1 ? 2U : 8U) << "the only credit is still there";
+      worker.send(ready(count));  // refused, if what was not used were counted as used, or the other way round
+      worker.flush();
+    }
+    worker.half_close();
+    EXPECT_EQ(worker.end(), "0: ");
+  }
+}
+
+TEST_F(GrpcServerTest, WhatFitsOfABatchIsHandedOutWithoutTheOneThatDoesNot) {
+  GrpcOptions options;
+  options.calls.message_bytes_max = 16U << 10U;
+  open(options);
+  const auto refused = stack.create(R"({"command":"A","maxAttempts":1,"payload":")" + std::string(20'000, 'x') + "\"}");
+  const auto fits = stack.create();
+  StreamClient worker(port(), kWork);
+  worker.send(hello("worker"));
+  worker.send(ready(4));
+  worker.receive();
+  const auto batch = worker.receive();
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_NE(batch->find(fits), std::string::npos);
+  EXPECT_EQ(batch->find(refused), std::string::npos);
+  ASSERT_TRUE(http::eventually([&] { return get(refused).text("status") == "FAILED"; }));
+}
+
+// ---------------------------------------------------------------- what came before the end
+
+TEST_F(GrpcServerTest, WhatCameTogetherWithAResetIsStillAsked) {
+  StreamClient producer(port(), kProduce);
+  producer.send(hello("producer"));
+  producer.receive();
+  producer.hold();
+  producer.send(create(1));
+  producer.flush();
+  producer.cancel();
+  producer.let_go();
+  StreamClient worker(port(), kWork);
+  worker.send(hello("worker"));
+  worker.send(ready());
+  worker.receive();
+  const auto id = see(worker.receive()).fields[1];
+  ASSERT_NE(id, "");
+  worker.hold();
+  worker.send(result(id));
+  worker.flush();
+  worker.cancel();
+  worker.let_go();
+  EXPECT_TRUE(http::eventually([&] { return get(id).text("status") == "COMPLETED"; })) << get(id).body;
+}
+
+TEST_F(GrpcServerTest, WhatCameBeforeTheClientsLastWordIsAnsweredHoweverLittleMayBeUnderWay) {
+  GrpcOptions options;
+  options.calls.in_flight_max = 1;  // the rest of the burst waits, and its end with it
+  open(options);
+  StreamClient producer(port(), kProduce);
+  producer.hold();
+  producer.send(hello("producer"));
+  for (std::uint64_t seq = 1; seq <= 5; ++seq) producer.send(create(seq));
+  producer.half_close();
+  producer.let_go();
+  producer.receive();
+  for (std::uint64_t seq = 1; seq <= 5; ++seq) {
+    auto ack = see(producer.receive());
+    EXPECT_EQ(ack.fields[1], std::to_string(seq));
+    EXPECT_EQ(ack.fields[2], "1");
+  }
+  EXPECT_EQ(producer.end(), "0: ");
+}
+
+TEST_F(GrpcServerTest, WhatCameBeforeGarbageIsStillAsked) {
+  StreamClient producer(port(), kProduce);
+  producer.send(hello("producer"));
+  producer.receive();
+  producer.hold();
+  producer.send(create(1));
+  producer.send("\xff\xff");
+  producer.let_go();
+  EXPECT_EQ(producer.end(), "3: malformed message");
+  EXPECT_TRUE(http::eventually([&] { return stats().ready == 1; }));
+}
+
+// ---------------------------------------------------------------- what a client's machine has, through TLS
+
+TEST_F(GrpcServerTest, WhatAClientHasGotThroughTlsStaysItsWhenItHangsUp) {
+  open({}, nullptr, nullptr, grpc_tls());
+  constexpr int kTasks = 300;
+  create_many(kTasks, '"' + std::string(3000, 'x') + '"');
+  {
+    TlsWire wire;
+    StreamClient worker(server->port(1), kWork, {.wire = &wire});
+    worker.send(hello("worker"));
+    for (int i = 0; i < kTasks; ++i) worker.send(ready());
+    worker.receive();
+    for (int i = 0; i < kTasks; ++i) ASSERT_NE(see(worker.receive()).fields[1], "");
+  }
+  ASSERT_TRUE(http::eventually([&] { return server->connections() == 0; }));
+  EXPECT_EQ(stats().in_progress, static_cast<std::uint64_t>(kTasks));
+  EXPECT_EQ(stats().ready, 0U);
+}
+
+TEST_F(GrpcServerTest, WhatAClientsMachineHasNotGotThroughTlsGoesToOthers) {
+  open({}, nullptr, nullptr, grpc_tls());
+  constexpr int kTasks = 4000;
+  create_many(kTasks, '"' + std::string(300, 'x') + '"');
+  std::size_t seen = 0;
+  {
+    TlsWire wire;
+    StreamClient worker(server->port(1), kWork, {.receive_buffer_bytes = 4096, .wire = &wire});
+    worker.send(hello("worker"));
+    worker.receive();
+    for (int i = 0; i < kTasks; ++i) worker.send(ready());
+    worker.flush();
+    // Until nothing moves any more: the io thread has had many turns, and no byte has come.
+    std::size_t before = 0;
+    do {
+      before = worker.unread();
+      for (int i = 0; i < 20; ++i) created("B");
+    } while (worker.unread() != before || before == 0);
+    ASSERT_TRUE(worker.look());
+    for (const auto& message : worker.messages) seen += see(message).tag == 2 ? 1 : 0;
+  }
+  ASSERT_TRUE(http::eventually([&] { return server->connections() == 0; }));
+  const auto after = stats();
+  EXPECT_LE(after.in_progress, seen) << "leased to a client that has not got it";
+  EXPECT_EQ(after.in_progress + after.ready, static_cast<std::uint64_t>(kTasks));
+  EXPECT_LT(seen, static_cast<std::size_t>(kTasks)) << "the client has got all of them: this shows nothing";
+}
+
+// ---------------------------------------------------------------- who holds what others need
+
+TEST_F(GrpcServerTest, AStreamThatIsNotReadIsResetWhereMemoryIsSpentAndWhatWaitedThereGoesBack) {
+  GrpcOptions options;
+  options.in_flight_bytes_max = 256U << 10U;
+  open(options, &clock);
+  const std::string large = R"({"command":"A","payload":")" + std::string(400'000, 'x') + "\"}";
+  for (int i = 0; i < 4; ++i) stack.create(large);
+  StreamClient deaf(port(), kWork, {.window_bytes = 65'535, .renews_window = false});
+  deaf.send(hello("worker", "deaf"));
+  for (int i = 0; i < 4; ++i) deaf.send(ready());
+  deaf.receive();
+  ASSERT_TRUE(http::eventually([&] { return server->held_bytes() > options.in_flight_bytes_max; }));
+  std::int64_t passed_ms = 0;
+  while (!deaf.ended && passed_ms < 20'000) {
+    if (deaf.pump_within(300)) continue;  // a tick or more
+    clock.advance_ns(500 * kNanosPerMilli);
+    passed_ms += 500;
+  }
+  EXPECT_TRUE(deaf.ended);
+  EXPECT_EQ(deaf.reset, static_cast<std::uint32_t>(NGHTTP2_ENHANCE_YOUR_CALM));
+  EXPECT_GE(passed_ms, 2000) << "it had no time to read";
+  ASSERT_TRUE(http::eventually([&] { return stats().ready == 4; }));
+  StreamClient worker(port(), kWork);
+  worker.send(hello("worker"));
+  worker.send(ready());
+  worker.receive();
+  EXPECT_EQ(see(worker.receive()).fields[10], "1") << "an attempt was counted that nobody saw";
+}
+
+TEST_F(GrpcServerTest, AStreamThatIsNotReadMayStayWhereThereIsRoom) {
+  open({}, &clock);
+  for (int i = 0; i < 4; ++i) created("A", "\"" + std::string(400'000, 'x') + "\"");
+  StreamClient deaf(port(), kWork, {.window_bytes = 65'535, .renews_window = false});
+  deaf.send(hello("worker", "deaf"));
+  for (int i = 0; i < 4; ++i) deaf.send(ready());
+  deaf.receive();
+  ASSERT_TRUE(http::eventually([&] { return server->held_bytes() > 256U << 10U; }));
+  for (int i = 0; i < 5; ++i) {
+    clock.advance_ns(5 * kNanosPerSecond);
+    // Its end shows that the clock was looked at.
+    StreamClient silent(port(), kWork);
+    while (!silent.headers.contains(":status")) ASSERT_TRUE(silent.pump());
+    clock.advance_ns(11 * kNanosPerSecond);
+    EXPECT_EQ(silent.end(), "4: no Hello in time");
+    while (deaf.pump_within(0)) {}  // answers PINGs
+  }
+  EXPECT_FALSE(deaf.ended);
+}
+
+TEST_F(GrpcServerTest, AClientThatMakesUsResetStreamsAgainAndAgainIsCut) {
+  GrpcOptions options;
+  options.reset_burst = 5;
+  options.reset_per_second = 2;
+  open(options, &clock);
+  StreamClient worker(port(), kWork);
+  worker.send(hello("worker"));
+  worker.receive();
+  // Streams that are refused while the client may still send on them.
+  const auto provoke = [&](std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) worker.begin("/no.such/Method");
+    const auto sofar = worker.others_ended.size();
+    worker.flush();
+    while (worker.others_ended.size() < sofar + count && worker.pump()) {}
+    return worker.others_ended.size() == sofar + count;
+  };
+  EXPECT_TRUE(provoke(5));
+  clock.advance_ns(kNanosPerSecond);
+  EXPECT_TRUE(provoke(2)) << "they come back with time";
+  const auto before = server->connections();
+  EXPECT_EQ(before, 1U);
+  provoke(1);
+  while (worker.pump()) {}
+  EXPECT_TRUE(http::eventually([&] { return server->connections() == 0; }));
+}
+
+// ---------------------------------------------------------------- rate limits
+
+class GrpcRatesTest : public GrpcServerTest {
+ protected:
+  GrpcRatesTest() {
+    services::RateLimits limits{};
+    limits[static_cast<std::size_t>(services::RateBucket::kWorker)] = {.requests_per_minute = 60, .burst = 1};
+    rates = services::make_rate_limiter(limits, clock);
+    open({}, &clock, rates.get());
+  }
+  [[nodiscard]] bool hits(int count) {
+    return http::eventually([&] {
+      return stack.metrics.exposition({}).find(R"(codeq_rate_limit_hits_total{scope="worker",operation="claim"} )" +
+                                               std::to_string(count)) != std::string::npos;
+    });
+  }
+};
+
+TEST_F(GrpcRatesTest, AReadyBeyondTheLimitWaitsForItsTurnAndAsksForItOnce) {
+  for (int i = 0; i < 3; ++i) created();
+  StreamClient worker(port(), kWork);
+  worker.send(hello("worker"));
+  worker.send(ready());
+  worker.receive();
+  EXPECT_EQ(see(worker.receive()).tag, 2U);
+  worker.send(ready());
+  worker.flush();
+  ASSERT_TRUE(hits(1));
+  // Other events of the stream come meanwhile, and take no turn.
+  for (int i = 0; i < 5; ++i) {
+    worker.send(result("no id"));
+    EXPECT_EQ(see(worker.receive()).tag, 3U) << "a task came before its time";
+  }
+  clock.advance_ns(kNanosPerSecond);
+  EXPECT_EQ(see(worker.receive()).tag, 2U);
+  EXPECT_TRUE(hits(1)) << "one turn, asked for once";
+  EXPECT_EQ(stats().ready, 1U);
+}
+
+TEST_F(GrpcRatesTest, StreamsOfOneTokenHaveTurnsOfTheirOwn) {
+  for (int i = 0; i < 3; ++i) created();
+  StreamClient first(port(), kWork), second(port(), kWork), third(port(), kWork);
+  int waiting = 0;
+  for (auto* worker : {&first, &second, &third}) {
+    worker->send(hello("worker"));
+    worker->send(ready());
+    EXPECT_EQ(see(worker->receive()).tag, 1U);
+    if (waiting > 0) ASSERT_TRUE(hits(waiting));
+    ++waiting;
+  }
+  EXPECT_EQ(see(first.receive()).tag, 2U);
+  clock.advance_ns(kNanosPerSecond);
+  EXPECT_EQ(see(second.receive()).tag, 2U);
+  EXPECT_EQ(stats().ready, 1U) << "the third one's turn has not come";
+  clock.advance_ns(kNanosPerSecond);
+  EXPECT_EQ(see(third.receive()).tag, 2U);
+  EXPECT_TRUE(hits(2));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // A client of one gRPC stream over nghttp2, blocking. For tests and for the load generator.
 //
-// Shape    send queues a message, flush writes what is queued, pump reads once and gives what came
+// Shape    send queues a message, flush writes what is queued, pump reads once and gives what came; between `hold` and `let_go`
+//          what would be written is collected, to go out as one
 // Threads  one
 #pragma once
 
@@ -8,6 +9,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -27,17 +30,33 @@
 
 namespace codeq::transport::grpc {
 
+// What stands between HTTP/2 and the socket, such as TLS.
+struct ClientWire {
+  virtual ~ClientWire() = default;
+  virtual std::string seal(std::string_view plain) = 0;  // what is to be written now; also called with nothing
+  virtual std::string open(std::string_view wire) = 0;
+};
+
+struct ClientOptions {
+  std::vector<std::pair<std::string, std::string>> metadata = {};
+  std::uint32_t window_bytes = 8U << 20U;
+  bool renews_window = true;  // as it reads
+  int receive_buffer_bytes = 0;  // of the socket; 0: the system's
+  ClientWire* wire = nullptr;  // outlives the client; null: plaintext
+};
+
 class StreamClient {
  public:
-  StreamClient(std::uint16_t port, std::string_view path,
-               std::vector<std::pair<std::string, std::string>> metadata = {})
-      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  StreamClient(std::uint16_t port, std::string_view path, const ClientOptions& options = {})
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), wire_(options.wire), metadata_(options.metadata) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const timeval patience{20, 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    if (options.receive_buffer_bytes > 0)
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &options.receive_buffer_bytes, sizeof(options.receive_buffer_bytes));
     const int on = 1;
     ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     // The C interface of sockets.
@@ -48,16 +67,18 @@ class StreamClient {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, &on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, &on_close);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, &on_frame);
-    nghttp2_session_client_new(&session_, callbacks, this);
+    nghttp2_option* manners = nullptr;
+    nghttp2_option_new(&manners);
+    nghttp2_option_set_no_auto_window_update(manners, options.renews_window ? 0 : 1);
+    nghttp2_session_client_new2(&session_, callbacks, this, manners);
+    nghttp2_option_del(manners);
     nghttp2_session_callbacks_del(callbacks);
-    constexpr std::uint32_t kWindow = 8U << 20U;
-    const std::array<nghttp2_settings_entry, 1> settings = {{{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kWindow}}};
+    const std::array<nghttp2_settings_entry, 1> settings = {
+        {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.window_bytes}}};
     nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
-    nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, kWindow);
-    const auto head = head_of(path, metadata);
-    nghttp2_data_provider body{};
-    body.read_callback = &on_read;
-    stream_ = nghttp2_submit_request(session_, nullptr, head.data(), head.size(), &body, nullptr);
+    nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
+                                          static_cast<std::int32_t>(options.window_bytes));
+    stream_ = begin(path);
     flush();
   }
   ~StreamClient() {
@@ -67,18 +88,30 @@ class StreamClient {
   StreamClient(const StreamClient&) = delete;
   StreamClient& operator=(const StreamClient&) = delete;
 
+  // One more stream on this connection, that is never written to; its number.
+  std::int32_t begin(std::string_view path) {
+    std::vector<nghttp2_nv> head;
+    const auto add = [&head](std::string_view name, std::string_view value) {
+      const auto bytes = [](std::string_view text) {  // nghttp2 copies both
+        return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
+      };
+      head.push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
+    };
+    add(":method", "POST");
+    add(":scheme", "http");
+    add(":path", path);
+    add(":authority", "localhost");
+    add("content-type", "application/grpc");
+    add("te", "trailers");
+    for (const auto& [name, value] : metadata_) add(name, value);
+    nghttp2_data_provider body{};
+    body.read_callback = &on_read;
+    return nghttp2_submit_request(session_, nullptr, head.data(), head.size(), &body, nullptr);
+  }
+
   [[nodiscard]] bool connected() const { return connected_; }
   void hang_up() {
     if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-  }
-  // Another stream of the same connection, which sends nothing. What comes of it goes where that of the first one goes.
-  void open_another(std::string_view path) {
-    const auto head = head_of(path, {});
-    nghttp2_data_provider body{};
-    body.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t, std::uint32_t*,
-                            nghttp2_data_source*, void*) -> ssize_t { return NGHTTP2_ERR_DEFERRED; };
-    nghttp2_submit_request(session_, nullptr, head.data(), head.size(), &body, nullptr);
-    flush();
   }
   // Until the server has taken in everything that was sent. False: the connection has ended.
   bool settle() {
@@ -99,16 +132,23 @@ class StreamClient {
   }
   void send_raw(std::string_view bytes) { out_ += bytes; }
   void half_close() { half_close_ = true; }
+  void hold() { held_ = true; }
+  bool let_go() {
+    held_ = false;
+    return flush();
+  }
   bool flush() {
     if (fd_ < 0) return false;
     if (!out_.empty() || half_close_) nghttp2_session_resume_data(session_, stream_);
-    std::string wire;
     for (;;) {
       const std::uint8_t* bytes = nullptr;
       const auto n = nghttp2_session_mem_send(session_, &bytes);
       if (n <= 0) break;
-      wire.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(n));
+      unwritten_.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(n));
     }
+    if (held_) return true;
+    auto wire = std::exchange(unwritten_, {});
+    if (wire_ != nullptr) wire = wire_->seal(wire);
     for (std::string_view left = wire; !left.empty();) {
       const auto n = ::send(fd_, left.data(), left.size(), MSG_NOSIGNAL);
       if (n <= 0) return false;
@@ -116,20 +156,28 @@ class StreamClient {
     }
     return true;
   }
+  // As `pump`, if anything comes within that time.
+  bool pump_within(int ms) {
+    pollfd one{.fd = fd_, .events = POLLIN, .revents = 0};
+    return ::poll(&one, 1, ms) > 0 && pump();
+  }
   // Reads once. False: the connection has ended or nothing came in time.
   bool pump() {
     std::array<char, 64 << 10> bytes;
     if (fd_ < 0) return false;
     const auto n = ::recv(fd_, bytes.data(), bytes.size(), 0);
-    if (n <= 0) return false;
-    if (nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(bytes.data()),
-                                 static_cast<std::size_t>(n)) < 0)
-      return false;
-    std::string_view message;
-    while (reader_.next(std::size_t{64} << 20U, message) == FrameReader::State::kMessage)
-      messages.emplace_back(message);
-    reader_.compact();
-    return flush();
+    return n > 0 && take({bytes.data(), static_cast<std::size_t>(n)}) && flush();
+  }
+  // How much our machine has that has not been read.
+  [[nodiscard]] std::size_t unread() const {
+    int bytes = 0;
+    return ::ioctl(fd_, FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+  }
+  // What our machine has becomes messages, and the other side does not notice. Then only `hang_up`.
+  bool look() {
+    std::string bytes(unread(), '\0');
+    const auto n = ::recv(fd_, bytes.data(), bytes.size(), MSG_PEEK);
+    return n > 0 && take(std::string_view(bytes).substr(0, static_cast<std::size_t>(n)));
   }
   // The next message; nothing: the stream is over.
   std::optional<std::string> receive() {
@@ -150,36 +198,33 @@ class StreamClient {
   std::deque<std::string> messages;
   std::map<std::string, std::string> headers;
   bool ended = false;
+  std::uint32_t reset = 0;  // why the stream ended, as an error of HTTP/2
+  std::map<std::int32_t, std::uint32_t> others_ended;  // by their numbers
+  std::map<std::int32_t, std::map<std::string, std::string>> others_headers;
 
  private:
-  // Borrows from both.
-  static std::vector<nghttp2_nv> head_of(std::string_view path,
-                                         const std::vector<std::pair<std::string, std::string>>& metadata) {
-    std::vector<nghttp2_nv> head;
-    const auto add = [&head](std::string_view name, std::string_view value) {
-      const auto bytes = [](std::string_view text) {  // nghttp2 copies both
-        return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
-      };
-      head.push_back({bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
-    };
-    add(":method", "POST");
-    add(":scheme", "http");
-    add(":path", path);
-    add(":authority", "localhost");
-    add("content-type", "application/grpc");
-    add("te", "trailers");
-    for (const auto& [name, value] : metadata) add(name, value);
-    return head;
+  bool take(std::string_view came) {
+    std::string opened;
+    if (wire_ != nullptr) came = opened = wire_->open(came);
+    if (nghttp2_session_mem_recv(session_, reinterpret_cast<const std::uint8_t*>(came.data()), came.size()) < 0)
+      return false;
+    std::string_view message;
+    while (reader_.next(std::size_t{64} << 20U, message) == FrameReader::State::kMessage)
+      messages.emplace_back(message);
+    reader_.compact();
+    return true;
   }
-  static int on_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t* name, std::size_t name_size,
+  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
                        const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
     auto& self = *static_cast<StreamClient*>(user);
-    self.headers[{reinterpret_cast<const char*>(name), name_size}] = {reinterpret_cast<const char*>(value), value_size};
+    auto& headers = frame->hd.stream_id == self.stream_ ? self.headers : self.others_headers[frame->hd.stream_id];
+    headers[{reinterpret_cast<const char*>(name), name_size}] = {reinterpret_cast<const char*>(value), value_size};
     return 0;
   }
-  static int on_data(nghttp2_session*, std::uint8_t, std::int32_t, const std::uint8_t* bytes, std::size_t size,
+  static int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size,
                      void* user) {
-    static_cast<StreamClient*>(user)->reader_.feed({reinterpret_cast<const char*>(bytes), size});
+    auto& self = *static_cast<StreamClient*>(user);
+    if (id == self.stream_) self.reader_.feed({reinterpret_cast<const char*>(bytes), size});
     return 0;
   }
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
@@ -187,13 +232,20 @@ class StreamClient {
       static_cast<StreamClient*>(user)->pong_ = true;
     return 0;
   }
-  static int on_close(nghttp2_session*, std::int32_t, std::uint32_t, void* user) {
-    static_cast<StreamClient*>(user)->ended = true;
+  static int on_close(nghttp2_session*, std::int32_t id, std::uint32_t error_code, void* user) {
+    auto& self = *static_cast<StreamClient*>(user);
+    if (id != self.stream_) {
+      self.others_ended[id] = error_code;
+      return 0;
+    }
+    self.ended = true;
+    self.reset = error_code;
     return 0;
   }
-  static ssize_t on_read(nghttp2_session*, std::int32_t, std::uint8_t* to, std::size_t room, std::uint32_t* flags,
+  static ssize_t on_read(nghttp2_session*, std::int32_t id, std::uint8_t* to, std::size_t room, std::uint32_t* flags,
                          nghttp2_data_source*, void* user) {
     auto& self = *static_cast<StreamClient*>(user);
+    if (id != self.stream_) return NGHTTP2_ERR_DEFERRED;
     const auto part = std::min(room, self.out_.size());
     std::memcpy(to, self.out_.data(), part);
     self.out_.erase(0, part);
@@ -205,10 +257,12 @@ class StreamClient {
   }
 
   int fd_;
-  bool connected_ = false, half_close_ = false, pong_ = false;
+  ClientWire* wire_;
+  std::vector<std::pair<std::string, std::string>> metadata_;
+  bool connected_ = false, half_close_ = false, pong_ = false, held_ = false;
   std::int32_t stream_ = 0;
   nghttp2_session* session_ = nullptr;
-  std::string out_;
+  std::string out_, unwritten_;
   FrameReader reader_;
 };
 
