@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "core/catalogue_codec.h"
 #include "core/state.h"
 #include "core/webhook_url.h"
@@ -58,7 +59,8 @@ Result<Subscription> decode_subscription(std::string_view value) {
 }
 
 bool Queue::has_room_for(const std::string& worker) const {
-  return topic->policy.max_consumers == 0 || holders.size() < topic->policy.max_consumers || holders.contains(worker);
+  const auto room = topic->policy.max_consumers + (planted(Plant::kOneConsumerMore) ? 1U : 0U);
+  return topic->policy.max_consumers == 0 || holders.size() < room || holders.contains(worker);
 }
 
 // ---------------------------------------------------------------- topics
