@@ -20,6 +20,11 @@ enum class Plant : std::uint8_t {
   kForgottenOutboxRow, // a new delivery is not in the image
   kLostSpanContext,    // a task read from the store has lost its attempt's span
   kWrappedClock,       // the steady clock is kept in 38 bits
+  kForgottenPause,     // a queue's row does not say that it is paused
+  kKeptRetirement,     // a task that is redriven stays among those that will retire
+  kOneConsumerMore,    // than the limit of a queue's topic
+  kSilentResume,       // a resume wakes no claim that waits
+  kForgottenCopy,      // a task whose lease expires dies without its copy
 };
 
 #ifdef CODEQ_PLANTS

@@ -291,7 +291,7 @@ void State::give_back(Task& task, std::int64_t now_ns, std::int64_t asked_second
         task, now_ns, Place::kDead,
         {.status = Status::kFailed, .result_json = {}, .error = std::move(reason), .artifacts = {}, .completed_ns = 0},
         rules.delivery_id, rules.dead_letter_span, rules.retention_ns, effects);
-    copy_dead(task, now_ns, rules, effects);
+    if (cause != WaitCause::kLeaseExpired || !planted(Plant::kForgottenCopy)) copy_dead(task, now_ns, rules, effects);
     return;
   }
   task.error.clear();

@@ -53,9 +53,7 @@ struct Queue {
   [[nodiscard]] bool admits(const std::string& worker) const { return topic == nullptr || has_room_for(worker); }
   [[nodiscard]] bool has_room_for(const std::string& worker) const { return !full() || holders.contains(worker); }
   [[nodiscard]] bool limited() const { return topic != nullptr && topic->policy.max_consumers != 0; }
-  [[nodiscard]] bool full() const {  // whoever holds nothing here gets nothing
-    return limited() && holders.size() >= topic->policy.max_consumers;
-  }
+  [[nodiscard]] bool full() const;  // whoever holds nothing here gets nothing
   [[nodiscard]] std::uint64_t tasks() const { return ready_count + delayed + in_progress + finished; }  // at 0 it goes, unless paused
 };
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/plant.h"
 #include "core/state.h"
 
 namespace codeq::core {
@@ -74,7 +75,7 @@ Result<Effects> State::on(const RedriveRecord& r) {
     return fail(Code::kNotFound, "not-found");
   auto& task = *found;
   touch(task);
-  erase(Table::kRetire, retire_key(task.retire_ns, r.sequence));
+  if (!planted(Plant::kKeptRetirement)) erase(Table::kRetire, retire_key(task.retire_ns, r.sequence));
   erase(Table::kDone, key_of(r.sequence));
   // What it says of the death is not so any more.
   if (const auto delivery = std::exchange(task.delivery, 0); deliveries_.contains(delivery))

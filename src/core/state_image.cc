@@ -196,13 +196,14 @@ void State::begin_cut() {
     queue->changed = false;
     std::string value;
     Writer io(value);
-    io(queue->paused ? kPausedQueue : kVersion);
+    const bool paused = queue->paused && !planted(Plant::kForgottenPause);
+    io(paused ? kPausedQueue : kVersion);
     io(queue->tenant);
     io(queue->command);
     io(queue->label);
     io(queue->finished);
     io(queue->dead);
-    if (queue->paused) io(queue->paused);
+    if (paused) io(paused);
     io.end();
     cut_.rows.push_back({.table = Table::kQueue, .op = Row::Op::kPut, .key = queue_row_key(id), .value = std::move(value)});
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/plant.h"
 #include "core/catalogue_codec.h"
 #include "core/state.h"
 #include "core/webhook_url.h"
@@ -60,6 +61,10 @@ Result<Subscription> decode_subscription(std::string_view value) {
 }
 
 // ---------------------------------------------------------------- topics
+
+bool Queue::full() const {
+  return limited() && holders.size() >= topic->policy.max_consumers + (planted(Plant::kOneConsumerMore) ? 1U : 0U);
+}
 
 const Topic* State::topic(std::string_view tenant, std::string_view name) const {
   if (topics_.empty()) return nullptr;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/plant.h"
 #include "services/partition.h"
 
 namespace codeq::services {
@@ -106,7 +107,7 @@ void Partition::resumed(const std::string& tenant, const std::string& command) {
   const auto* queue = state_.ready_queue(tenant, command);
   if (queue == nullptr) return;
   const auto key = core::queue_key(tenant, command);
-  woken_.insert(key);
+  if (!planted(Plant::kSilentResume)) woken_.insert(key);
   if (state_.subscriptions().empty()) return;
   const auto head = queue->front();
   with_tasks({head}, [this, head, key] {

@@ -235,7 +235,9 @@ void Partition::start_notice(std::uint64_t id) {
   const auto& notice = notifier_.notice(id);
   const auto& task = *notice.task;
   const auto* queue = state_.ready_queue(task.tenant, task.command);
-  if (queue == nullptr || draining_) {  // it waited for its turn, and there is nothing to tell any more
+  const auto* subscription = state_.subscriptions().find(notice.subscription);
+  const bool wanted = subscription != nullptr && stamp_ns_ < subscription->expires_ns;
+  if (queue == nullptr || !wanted || draining_) {  // it waited for its turn: nothing is there to tell any more, or nobody
     notifier_.finished(id);
     return;
   }

@@ -237,6 +237,25 @@ TEST_F(SubscriptionsTest, OnlyTheOwnerEndsASubscription_Q8) {
   EXPECT_TRUE(p.sent().empty());
 }
 
+TEST_F(SubscriptionsTest, ACallThatStillWaitsForItsTurnIsNotMadeOnceItsSubscriptionIsGone) {
+  std::map<std::string, core::Subscription> waiting;
+  for (int i = 0; i < 11; ++i) waiting[url(i)] = p.subscribe({.callback_url = url(i)}).value();
+  p.create();
+  ASSERT_EQ(p.sender.jobs.size(), 8U) << "one host: a few at a time";
+  for (const auto& job : p.sender.jobs) waiting.erase(job.job.url);
+  ASSERT_EQ(waiting.size(), 3U);
+  const auto removed = waiting.begin()->second, over = std::next(waiting.begin())->second;
+  ASSERT_TRUE(p.ask<void>([&](auto done) {
+                 p.partition->unsubscribe(p.caller("acme", "alice"), removed.id, std::move(done));
+               }).has_value());
+  ASSERT_TRUE(p.ask<core::Subscription>([&](auto done) {
+                 p.partition->renew_subscription(p.caller("acme", "alice"), over.id, 10, std::move(done));
+               }).has_value());
+  p.pass(11);
+  p.sent();  // the first eight are answered: it is the others' turn
+  EXPECT_EQ(urls(), std::vector<std::string>{waiting.rbegin()->first});
+}
+
 TEST_F(SubscriptionsTest, WhatASubscriptionMustBe) {
   const auto refused = [&](Subscribe ask) {
     const auto result = p.subscribe(std::move(ask));

@@ -22,7 +22,7 @@ struct Settings {
   std::uint64_t seeds = 0, from = 1, steps = 400;
   std::optional<std::uint64_t> seed;
   std::string store = "memory", file;
-  bool plants = false;
+  bool plants = false, plain = false;
 };
 
 const char* program = "codeq_sim";
@@ -43,19 +43,19 @@ void begin(std::uint64_t seed) {
 }
 
 void print_wrong(std::uint64_t seed, const Settings& settings, const std::string& what) {
-  fmt::print("seed {}: {}\n  again: {} --store {} --steps {} --seed {}\n", seed, what, program, settings.store,
-             settings.steps, seed);
+  fmt::print("seed {}: {}\n  again: {} --store {} --steps {}{} --seed {}\n", seed, what, program, settings.store,
+             settings.steps, settings.plain ? " --plain" : "", seed);
 }
 
 // In a process of its own, which RocksDB may stop.
-Outcome run_apart(std::uint64_t seed, std::uint64_t steps) {
+Outcome run_apart(std::uint64_t seed, std::uint64_t steps, bool plain) {
   std::array<int, 2> ends{};
   if (pipe(ends.data()) != 0) return {.wrong = "no pipe could be made", .counts = {}};
   fflush(nullptr);
   const auto child = fork();
   if (child == 0) {
     close(ends[0]);
-    const auto outcome = run_history(seed, steps, true, false);
+    const auto outcome = run_history(seed, steps, true, plain, false);
     std::string text(sizeof(Counts), '\0');
     std::memcpy(text.data(), &outcome.counts, sizeof(Counts));
     text += outcome.wrong.value_or("");
@@ -88,8 +88,8 @@ std::uint64_t run_seeds(const Settings& settings) {
   auto told = std::chrono::steady_clock::now();
   for (auto seed = settings.from; seed < settings.from + settings.seeds; ++seed) {
     begin(seed);
-    const auto outcome =
-        settings.store == "rocks" ? run_apart(seed, settings.steps) : run_history(seed, settings.steps, false, false);
+    const auto outcome = settings.store == "rocks" ? run_apart(seed, settings.steps, settings.plain)
+                                                   : run_history(seed, settings.steps, false, settings.plain, false);
     counts += outcome.counts;
     if (outcome.wrong) {
       print_wrong(seed, settings, *outcome.wrong);
@@ -105,7 +105,7 @@ std::uint64_t run_seeds(const Settings& settings) {
   return wrong;
 }
 
-// A file of lines `store seed steps  # what it taught`.
+// A file of lines `store seed steps [plain]  # what it taught`.
 int run_file(const Settings& settings) {
   std::ifstream file(settings.file);
   if (!file) {
@@ -119,8 +119,10 @@ int run_file(const Settings& settings) {
     std::uint64_t seed = 0;
     std::istringstream words(line);
     if (!(words >> one.store >> seed >> one.steps)) continue;
+    std::string plain;
+    one.plain = words >> plain && plain == "plain";
     begin(seed);
-    const auto outcome = run_history(seed, one.steps, one.store == "rocks", false);
+    const auto outcome = run_history(seed, one.steps, one.store == "rocks", one.plain, false);
     ++histories;
     if (!outcome.wrong) continue;
     ++wrong;
@@ -131,7 +133,7 @@ int run_file(const Settings& settings) {
 }
 
 #ifdef CODEQ_PLANTS
-constexpr std::array<std::pair<Plant, const char*>, 10> kPlants = {{
+constexpr std::array<std::pair<Plant, const char*>, 15> kPlants = {{
     {Plant::kDroppedSync, "a dropped sync"},
     {Plant::kEarlyAnswer, "an early answer"},
     {Plant::kMissingAtomicFlush, "a missing atomic flush"},
@@ -142,6 +144,11 @@ constexpr std::array<std::pair<Plant, const char*>, 10> kPlants = {{
     {Plant::kForgottenOutboxRow, "a forgotten outbox row"},
     {Plant::kLostSpanContext, "a lost span context"},
     {Plant::kWrappedClock, "a wrapped clock"},
+    {Plant::kForgottenPause, "a forgotten pause"},
+    {Plant::kKeptRetirement, "a kept retirement"},
+    {Plant::kOneConsumerMore, "one consumer more"},
+    {Plant::kSilentResume, "a silent resume"},
+    {Plant::kForgottenCopy, "a forgotten copy"},
 }};
 constexpr unsigned kPlantSecondsMax = 120;
 constexpr int kFound = 3;
@@ -154,7 +161,7 @@ bool find_planted(Plant bug, const char* name, const Settings& settings) {
     alarm(kPlantSecondsMax);
     plant = bug;
     for (auto seed = settings.from; seed < settings.from + settings.seeds; ++seed) {
-      const auto outcome = run_history(seed, settings.steps, false, false);
+      const auto outcome = run_history(seed, settings.steps, false, settings.plain, false);
       if (!outcome.wrong) continue;
       fmt::print("{}: found by seed {}: {}\n", name, seed, *outcome.wrong);
       fflush(nullptr);
@@ -195,8 +202,9 @@ int run(int argc, char** argv) {
   app.add_option("--seed", settings.seed, "this one alone, telling what happens");
   app.add_option("--steps", settings.steps, "of each history, before it is drained")->capture_default_str();
   app.add_option("--store", settings.store, "memory or rocks")->check(CLI::IsMember({"memory", "rocks"}))->capture_default_str();
+  app.add_flag("--plain", settings.plain, "nobody acts from outside");
   app.add_option("--file", settings.file, "histories that taught something");
-  app.add_flag("--plants", settings.plants, "plant each of ten bugs and look for it");
+  app.add_flag("--plants", settings.plants, "plant each of fifteen bugs and look for it");
   CLI11_PARSE(app, argc, argv);
   spdlog::set_level(spdlog::level::off);
   setvbuf(stdout, nullptr, _IOLBF, 0);
@@ -207,7 +215,7 @@ int run(int argc, char** argv) {
   }
   if (!settings.file.empty()) return run_file(settings);
   if (settings.seed) {
-    const auto outcome = run_history(*settings.seed, settings.steps, settings.store == "rocks", true);
+    const auto outcome = run_history(*settings.seed, settings.steps, settings.store == "rocks", settings.plain, true);
     fmt::print("{}\n{}\n", outcome.counts.text(), outcome.wrong ? "WRONG: " + *outcome.wrong : "nothing went wrong");
     return outcome.wrong ? 1 : 0;
   }

@@ -54,6 +54,16 @@ Setup Setup::draw(Rng& rng, bool on_rocks) {
   return setup;
 }
 
+void Setup::widen(Rng& rng) {
+  auto& options = partition;
+  options.default_max_attempts = 1 + static_cast<std::int64_t>(below(rng, 3));
+  options.subscription_min_interval_seconds = 1;
+  if (chance(rng, 50)) options.outbox.per_host = 1;  // so that calls to subscribers wait for their turn
+  // So small that a redrive waits for the store, and that the next in line are not in memory.
+  if (chance(rng, 40)) options.unsaved_bytes_max = one_of<std::size_t>(rng, {4096, 16'384});
+  if (chance(rng, 30)) options.ready_bytes_max = one_of<std::size_t>(rng, {0, 2048});
+}
+
 Machine::Machine(const Setup& drawn, std::uint64_t seed)
     : setup(drawn), rng(seed ^ 0x5eed), rows({.atomic_flush = true, .flush_every = drawn.flush_every, .on_durable = {}}) {}
 

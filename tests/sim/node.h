@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,14 @@ struct Died {
 inline std::uint64_t below(Rng& rng, std::uint64_t bound) { return rng.next() % bound; }
 inline bool chance(Rng& rng, unsigned percent) { return rng.next() % 100 < percent; }
 
+inline core::SpanContext random_context(Rng& rng) {
+  core::SpanContext context;
+  for (auto& byte : context.trace_id.bytes) byte = static_cast<std::uint8_t>(rng.next());
+  for (auto& byte : context.span_id.bytes) byte = static_cast<std::uint8_t>(rng.next());
+  context.flags = core::kFlagSampled;
+  return context;
+}
+
 // What a history draws once, at its beginning.
 struct Setup {
   bool on_rocks = false;
@@ -37,6 +46,7 @@ struct Setup {
   services::PartitionOptions partition;
 
   static Setup draw(Rng& rng, bool on_rocks);
+  void widen(Rng& rng);  // what histories draw beyond that, with people who act from outside
 };
 
 struct Span {
@@ -51,7 +61,7 @@ class Machine {
   void power_cut(Rng& rng);
   void process_killed();
 
-  const Setup setup;
+  Setup setup;
   disk::SimDisk disk;
   ManualClock clock;
   SeededRng rng;  // the broker's own
@@ -72,7 +82,9 @@ class Node final : private services::WebhookSender {
     std::move_only_function<void(services::WebhookOutcome)> finished;
   };
 
-  explicit Node(Machine& machine) : machine_(machine) {}
+  // `calls`: a webhook, or a call to a subscriber, leaves the broker.
+  Node(Machine& machine, std::function<void(const services::WebhookJob&)> calls)
+      : machine_(machine), calls_(std::move(calls)) {}
   ~Node() override { kill(); }
   Result<void> start();
   void stop();  // in good order; may throw Died
@@ -85,17 +97,20 @@ class Node final : private services::WebhookSender {
   bool settle();
 
   [[nodiscard]] services::Partition& partition() { return *partition_; }
+  [[nodiscard]] bool is_up() const { return partition_ != nullptr; }
   [[nodiscard]] bool failed() const { return failed_; }
   std::vector<Sent> webhooks;  // under way
 
  private:
   class Tracer;
   void send(services::WebhookJob job, std::move_only_function<void(services::WebhookOutcome)> finished) override {
+    calls_(job);
     webhooks.push_back({std::move(job), std::move(finished)});
   }
   Result<void> open_store();
 
   Machine& machine_;
+  std::function<void(const services::WebhookJob&)> calls_;
   std::atomic<bool> failed_ = false;
   bool dying_ = false;
   std::unique_ptr<log::LocalLog> log_;

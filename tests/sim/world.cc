@@ -8,6 +8,8 @@
 #include <memory>
 #include <utility>
 
+#include "outside.h"
+
 namespace codeq::sim {
 
 using core::EventKind;
@@ -15,6 +17,7 @@ using services::TaskSnapshot;
 
 Counts& Counts::operator+=(const Counts& other) {
   histories += other.histories, steps += other.steps, tasks += other.tasks, finished += other.finished;
+  cancelled += other.cancelled, redriven += other.redriven, purged += other.purged, copies += other.copies;
   webhooks += other.webhooks, power_cuts += other.power_cuts, kills += other.kills, stops += other.stops;
   failures += other.failures, failed_starts += other.failed_starts, cut_short += other.cut_short;
   return *this;
@@ -22,30 +25,47 @@ Counts& Counts::operator+=(const Counts& other) {
 
 std::string Counts::text() const {
   return fmt::format(
-      "{} histories of {} steps: {} tasks, {} finished, {} webhooks; {} power cuts, {} kills, {} stops, {} processes ended "
-      "by a failing disk, {} failed starts{}",
-      histories, steps, tasks, finished, webhooks, power_cuts, kills, stops, failures, failed_starts,
+      "{} histories of {} steps: {} tasks, {} finished, {} webhooks, {} cancelled, {} redriven, {} purged, {} copies of dead "
+      "ones; {} power cuts, {} kills, {} stops, {} processes ended by a failing disk, {} failed starts{}",
+      histories, steps, tasks, finished, webhooks, cancelled, redriven, purged, copies, power_cuts, kills, stops, failures,
+      failed_starts,
       cut_short == 0 ? "" : fmt::format("; {} cut short by an assertion of RocksDB after a failure that it had been told", cut_short));
 }
 
 namespace {
 
-constexpr std::array kTenants = {"acme", "globex"};
 constexpr std::array kCommands = {"RENDER", "Print"};
-constexpr std::array kWorkers = {"alice", "bob", "carol"};
 constexpr auto kParts = {Node::Part::kPartition, Node::Part::kCommitter, Node::Part::kImage, Node::Part::kReader};
 
 class World {
  public:
-  World(std::uint64_t seed, bool on_rocks, bool verbose)
-      : rng_(seed), setup_(Setup::draw(rng_, on_rocks)), machine_(setup_, seed), oracle_(setup_), verbose_(verbose) {}
+  World(std::uint64_t seed, bool on_rocks, bool plain, bool verbose)
+      : rng_(seed), setup_(Setup::draw(rng_, on_rocks)), machine_(setup_, seed), oracle_(setup_), verbose_(verbose) {
+    // Its draws are its own: without it a history goes on as it did before there was any.
+    if (SeededRng draws(seed ^ kOutside); !plain && !chance(draws, 25)) {
+      setup_.widen(draws);
+      machine_.setup = setup_;
+      outside_ = std::make_unique<Outside>(
+          draws.next(), Outside::Deps{.oracle = oracle_,
+                                      .broker = [this]() -> services::Partition& { return broker(); },
+                                      .caller = [this](auto tenant, auto subject) {
+                                        return caller(std::move(tenant), std::move(subject), outside_->new_request());
+                                      },
+                                      .say = [this](const std::string& what) { say(what); }});
+    }
+  }
 
   void run(std::uint64_t steps) {
     start();
+    if (outside_) survive([this] { outside_->put_topics(); });
     for (; counts_.steps < steps; ++counts_.steps) survive([this] { act(); });
     heal_and_drain();
-    for (const auto& [id, task] : oracle_.tasks()) counts_.finished += task.finished ? 1 : 0;
+    for (const auto& [id, task] : oracle_.tasks()) counts_.finished += task.finished || task.dead ? 1 : 0;
+    for (const auto& [id, task] : oracle_.tasks()) counts_.copies += task.copy ? 1 : 0;
     counts_.tasks = oracle_.tasks().size();
+    counts_.cancelled = oracle_.tally().cancelled;
+    counts_.redriven = oracle_.tally().redriven;
+    counts_.purged = oracle_.tally().purged;
   }
   [[nodiscard]] Counts counts() const { return counts_; }
 
@@ -73,13 +93,22 @@ class World {
   void end_process(bool power) {
     say(power ? "power cut" : "killed");
     ++(power ? counts_.power_cuts : counts_.kills);
+    forget_calls();
     node_->kill();
     node_.reset();
-    unread_.clear();
     if (power)
       machine_.power_cut(rng_);
     else
       machine_.process_killed();
+  }
+
+  // Whatever a process was asked and did not answer was done or not.
+  void forget_calls() {
+    unread_.clear();
+    const auto now_ns = node_->is_up() ? broker().now_ns() : 0;  // a failed start was asked nothing
+    for (const auto& [number, claim] : std::exchange(waiting_claims_, {}))
+      oracle_.claim_lost(claim.tenant, claim.worker, now_ns + kLeaseMaxNs);
+    if (outside_) outside_->process_ended(now_ns);
   }
 
   void start() {
@@ -88,7 +117,9 @@ class World {
       const bool faulty = tries < 3 && chance(rng_, 25);
       if (faulty) arm(below(rng_, 40) + 1);
       const auto failed_before = machine_.disk.failed_calls();
-      node_ = std::make_unique<Node>(machine_);
+      node_ = std::make_unique<Node>(machine_, [this](const services::WebhookJob& job) {
+        if (job.id == 0) oracle_.queues().called(job.url, job.body);
+      });
       Result<void> started;
       try {
         started = node_->start();
@@ -116,8 +147,8 @@ class World {
   void stop_in_order() {
     say("stop");
     ++counts_.stops;
-    unread_.clear();
     node_->stop();
+    forget_calls();
     node_.reset();
     machine_.disk.process_killed();  // descriptors are closed; the store in memory has flushed
     start();
@@ -137,11 +168,26 @@ class World {
 
   void settle() {
     if (!node_->settle()) throw Violation{"the broker does not come to rest"};
+    if (node_->failed()) return;
+    for (const auto& [number, claim] : waiting_claims_) {
+      if (claim.gone) continue;
+      if (!claim.waits) throw Violation{"a claim is never answered"};
+      const auto& state = broker().state();
+      const core::Queue* queue = nullptr;
+      if (claim.commands.empty()) queue = state.ready_queue_of_any(claim.tenant, &claim.worker);
+      for (const auto& command : claim.commands)
+        if (queue == nullptr) queue = state.ready_queue(claim.tenant, command, &claim.worker);
+      if (queue != nullptr)
+        throw Violation{fmt::format("{} waits, and queue {} of {} has work", claim.worker, queue->label, claim.tenant)};
+    }
+    if (outside_ && !outside_->unanswered_at_once().empty())
+      throw Violation{"a call is never answered: " + outside_->unanswered_at_once()};
   }
 
   // ------------------------------------------------ one step
 
   void act() {
+    if (outside_ && outside_->has_its_turn()) return outside_->act();
     const auto draw = below(rng_, 1000);
     if (draw < 120) return create();
     if (draw < 230) return claim();
@@ -195,13 +241,7 @@ class World {
             .received_steady_ns = machine_.clock.steady_ns()};
   }
 
-  core::SpanContext new_request() {
-    core::SpanContext context;
-    for (auto& byte : context.trace_id.bytes) byte = static_cast<std::uint8_t>(rng_.next());
-    for (auto& byte : context.span_id.bytes) byte = static_cast<std::uint8_t>(rng_.next());
-    context.flags = core::kFlagSampled;
-    return context;
-  }
+  core::SpanContext new_request() { return random_context(rng_); }
 
   Create wish(const std::string& tenant, const core::SpanContext& request) {
     Create wish{.tenant = tenant,
@@ -214,7 +254,11 @@ class World {
                 .delay_ms = chance(rng_, 20) ? 1 + static_cast<std::int64_t>(below(rng_, 20'000)) : 0,
                 .request = request};
     if (wish.key.empty()) {
-      const auto padding = below(rng_, chance(rng_, 10) ? 3000 : 200);
+      auto padding = below(rng_, chance(rng_, 10) ? 3000 : 200);
+      if (outside_) {
+        padding = outside_->padding(padding);
+        wish.max_attempts = outside_->attempts_max(wish.max_attempts);
+      }
       wish.payload = fmt::format(R"({{"n":{},"pad":"{}"}})", ++creates_, std::string(padding, 'x'));
       return wish;
     }
@@ -268,12 +312,16 @@ class World {
     std::vector<std::string> commands;
     if (chance(rng_, 70)) commands.emplace_back(kCommands[below(rng_, 2)]);
     if (lease_seconds == 0) commands.clear(), lease_seconds = 40;
+    const auto number = ++claims_;
+    waiting_claims_[number] = {.tenant = tenant, .worker = worker, .commands = commands, .waits = wait_ms > 0};
     const auto id =
         broker().claim(caller(tenant, worker, new_request()),
                        {.commands = std::move(commands), .count = count, .lease_seconds = lease_seconds, .wait_ms = wait_ms},
-                       [this, tenant, worker, goes_away](Result<std::vector<TaskSnapshot>> answer) {
+                       [this, number, tenant, worker, goes_away](Result<std::vector<TaskSnapshot>> answer) {
+                         waiting_claims_.erase(number);
                          if (!answer) return;
                          for (const auto& task : *answer) {
+                           say(worker + " is handed " + task.info->id_text);
                            oracle_.claimed(worker, task);
                            newest_ns_ = std::max(newest_ns_, task.updated_ns);
                            if (task.info->tenant != tenant) throw Violation{"a task was handed to another tenant"};
@@ -286,14 +334,17 @@ class World {
                            unread_.push_back(task);
                          }
                        });
-    if (wait_ms > 0 && chance(rng_, 5)) broker().abandon_call(id);
+    if (wait_ms == 0 || !chance(rng_, 5)) return;
+    broker().abandon_call(id);
+    if (const auto claim = waiting_claims_.find(number); claim != waiting_claims_.end()) claim->second.gone = true;
   }
 
   // One of the tasks that somebody got, whether or not they still hold it.
   void owner_call() {
     if (held_.empty()) return;
-    const auto kind = std::array{EventKind::kHeartbeat,    EventKind::kAbandon,      EventKind::kNack, EventKind::kSubmitResult,
-                                 EventKind::kSubmitResult, EventKind::kSubmitResult}[below(rng_, 6)];
+    auto kind = std::array{EventKind::kHeartbeat,    EventKind::kAbandon,      EventKind::kNack, EventKind::kSubmitResult,
+                           EventKind::kSubmitResult, EventKind::kSubmitResult}[below(rng_, 6)];
+    if (outside_ && outside_->has_bad_workers()) kind = EventKind::kNack;
     const auto at = below(rng_, held_.size());
     const auto task = held_[at];
     std::vector<TaskSnapshot> tasks{task};
@@ -332,15 +383,19 @@ class World {
     const services::OwnerCall call{.task_id = known.id, .lease_token = task.lease_token};
     const auto from = caller(task.info->tenant, *task.worker, new_request());
     const std::int64_t extend_seconds = 1 + static_cast<std::int64_t>(below(rng_, 60));
-    const auto until_ns = broker().now_ns() + extend_seconds * kNanosPerSecond - Oracle::kMomentNs;
+    const auto until_ns = broker().now_ns() + extend_seconds * kNanosPerSecond - kMomentNs;
     const auto answered = [this, &known, asked, kind, until_ns](const Result<void>& answer) {
       oracle_.owner_call_answered(known, asked, kind, answer, broker().now_ns(), until_ns);
     };
     if (kind == EventKind::kHeartbeat) return broker().heartbeat(from, call, extend_seconds, answered);
     known.returned = true;
+    if (kind == EventKind::kAbandon) ++known.abandons;
     if (kind == EventKind::kAbandon) return broker().abandon(from, call, answered);
     broker().nack(from, call, static_cast<std::int64_t>(below(rng_, 15)), "not now",
-                  [answered](const Result<services::NackOutcome>& answer) { answered(outcome(answer)); });
+                  [this, &known, asked, answered](const Result<services::NackOutcome>& answer) {
+                    answered(outcome(answer));
+                    if (answer) oracle_.nacked(known, asked, answer->dead);
+                  });
   }
 
   // Of one worker.
@@ -379,8 +434,8 @@ class World {
 
   void ask_about(Known& known, bool at_rest) {
     const auto reader = caller(known.create->tenant, "reader");
-    broker().get_task(reader, known.id, [this, &known](const Result<TaskSnapshot>& answer) {
-      oracle_.read(known, answer, broker().now_ns());
+    broker().get_task(reader, known.id, [this, &known, asked_ns = broker().now_ns()](const Result<TaskSnapshot>& answer) {
+      oracle_.read(known, answer, asked_ns, broker().now_ns());
     });
     broker().get_result(reader, known.id, 0, [this, &known](const Result<services::TaskAndResult>& answer) {
       oracle_.read_result(known, answer, broker().now_ns());
@@ -408,7 +463,7 @@ class World {
   }
   void take_webhook(Node::Sent job, bool good) {
     ++counts_.webhooks;
-    if (auto* known = oracle_.webhook(job.job); known != nullptr && good) ++known->delivered;
+    if (job.job.id != 0) oracle_.webhook(job.job, good);  // else it is to a subscriber
     job.finished(good ? services::WebhookOutcome{.http_status = 200, .error = ""}
                       : services::WebhookOutcome{.http_status = 0, .error = "timeout"});
   }
@@ -421,12 +476,17 @@ class World {
       end_process(chance(rng_, 50));
       start();
     }
+    if (outside_) survive([this] {  // what waits to be looked at is not drained
+      machine_.disk.heal();
+      settle();
+    });
     for (int round = 0; !drained(); ++round) {
       if (round == 400) throw Violation{"something is never done: " + left()};
       survive([this] {
         machine_.disk.heal();
         settle();
         for (auto jobs = std::exchange(node_->webhooks, {}); auto& job : jobs) take_webhook(std::move(job), true);
+        if (outside_) outside_->resume_everything();
         for (const auto* tenant : kTenants) claim_as(tenant, "drainer", 20, 0, 0, false);
         settle();
         for (const auto& task : std::exchange(held_, {})) submit({task});
@@ -438,9 +498,17 @@ class World {
     }
     const auto check = [this] {
       settle();
+      if (outside_) {
+        outside_->look_at_tasks();
+        wait_for_the_store();
+      }
       ask_about_everything(true);
       settle();
       oracle_.check_exported(machine_.exported);
+      if (!outside_) return;
+      outside_->look_at_rest();
+      wait_for_the_store();
+      if (!outside_->unanswered().empty()) throw Violation{"a call is never answered: " + outside_->unanswered()};
     };
     for (const bool again : {true, false}) {
       bool done = false;
@@ -454,11 +522,18 @@ class World {
       }
     }
     for (const auto& [id, task] : oracle_.tasks()) {
-      if (!task.finished && !oracle_.may_be_gone(task, broker().now_ns()))
+      if (!task.finished && !task.dead && !oracle_.may_be_gone(task, broker().now_ns()))
         throw Violation{"task " + id + " is never finished"};
-      if (task.create->webhook && task.delivered == 0 && task.finished)
+      if (task.create->webhook && !task.copy && !oracle_.was_delivered(id) && (task.finished || task.dead))
         throw Violation{"the webhook of " + id + " was never sent"};
     }
+  }
+
+  // Lists wait until the store shows what has changed.
+  void wait_for_the_store() {
+    settle();
+    machine_.clock.advance_ns(25 * kNanosPerMilli);
+    settle();
   }
 
   bool drained() {
@@ -474,23 +549,33 @@ class World {
                        state.deliveries().size());
   }
 
+  struct WaitingClaim {
+    std::string tenant, worker;
+    std::vector<std::string> commands;
+    bool waits = false, gone = false;
+  };
+  static constexpr std::int64_t kLeaseMaxNs = 45 * kNanosPerSecond;
+  static constexpr std::uint64_t kOutside = 0x6f75747369646500;
+
   SeededRng rng_;
-  const Setup setup_;
+  Setup setup_;
   Machine machine_;
   Oracle oracle_;
+  std::unique_ptr<Outside> outside_;  // null: nobody looks or acts from outside
   std::unique_ptr<Node> node_;
+  std::map<std::uint64_t, WaitingClaim> waiting_claims_;
   std::vector<TaskSnapshot> held_;
   std::vector<TaskSnapshot> unread_;  // handed out to nobody, and not given back yet
   std::int64_t newest_ns_ = 0;  // record time of what was answered
-  std::uint64_t creates_ = 0, results_ = 0;
+  std::uint64_t creates_ = 0, results_ = 0, claims_ = 0;
   Counts counts_;
   const bool verbose_;
 };
 
 }  // namespace
 
-Outcome run_history(std::uint64_t seed, std::uint64_t steps, bool on_rocks, bool verbose) {
-  World world(seed, on_rocks, verbose);
+Outcome run_history(std::uint64_t seed, std::uint64_t steps, bool on_rocks, bool plain, bool verbose) {
+  World world(seed, on_rocks, plain, verbose);
   Outcome outcome;
   try {
     world.run(steps);

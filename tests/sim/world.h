@@ -15,6 +15,7 @@ namespace codeq::sim {
 
 struct Counts {
   std::uint64_t histories = 0, steps = 0, tasks = 0, finished = 0, webhooks = 0;
+  std::uint64_t cancelled = 0, redriven = 0, purged = 0, copies = 0;
   std::uint64_t power_cuts = 0, kills = 0, stops = 0, failures = 0, failed_starts = 0, cut_short = 0;
   Counts& operator+=(const Counts& other);
   [[nodiscard]] std::string text() const;
@@ -25,6 +26,7 @@ struct Outcome {
   Counts counts;
 };
 
-Outcome run_history(std::uint64_t seed, std::uint64_t steps, bool on_rocks, bool verbose);
+// `plain`: nobody acts from outside, as in the histories of the time before there was anybody.
+Outcome run_history(std::uint64_t seed, std::uint64_t steps, bool on_rocks, bool plain, bool verbose);
 
 }  // namespace codeq::sim
