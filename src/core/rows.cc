@@ -160,7 +160,7 @@ bool get_mutable(Reader& io, Task& t) {
   t.wait_from_ns += base;
   io(t.cause);
   io(t.run_from_ns);
-  if (t.run_from_ns != 0) t.run_from_ns += base;
+  if (t.run_from_ns != 0 || claimed) t.run_from_ns += base;  // 0 and claimed: in the instant of its creation
   if (claimed) io(t.claim_span.bytes);
   if (has_worker) io(t.worker);
   std::uint64_t kept = 0;

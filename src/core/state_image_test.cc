@@ -1,5 +1,6 @@
 // The image of a state: whatever is cut, evicted, read back or restarted from rows, it stays the state that lived in memory.
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <map>
 
@@ -155,6 +156,65 @@ TEST(StateImage, NothingOfATaskStaysBehind) {
     if (static_cast<Table>(table) != Table::kMeta) EXPECT_TRUE(rows.tables[table].empty()) << "table " << table;
   }
   EXPECT_EQ(w.state.tasks_in_memory(), 0U);
+}
+
+TEST(StateImage, ATaskThatEndsBeforeItsFirstRowHasOneRowEvenWhenItsCommitComesLater) {
+  World w;
+  Rows rows;
+  const auto save = [&] {
+    w.state.begin_cut();
+    w.state.encode_cut(SIZE_MAX);
+    auto cut = w.state.take_cut();
+    rows.write(cut.rows);
+    for (const auto sequence : cut.sequences) w.state.settled(sequence);
+  };
+  const auto counts = [&] {
+    return std::array{rows.of(Table::kBody).size(), rows.of(Table::kLive).size(), rows.of(Table::kDone).size(),
+                      rows.of(Table::kRetire).size()};
+  };
+  must(w.create({}));
+  const auto& task = must(w.claim(kAlice));
+  const auto sequence = task.info->id.sequence;
+  ASSERT_TRUE(w.submit(kAlice, task).has_value());
+  save();
+  EXPECT_EQ(counts(), (std::array<std::size_t, 4>{1, 0, 0, 1}));
+  EXPECT_FALSE(w.state.evict(sequence)) << "events of it wait for their commit";
+  ASSERT_TRUE(w.state.apply(DurableRecord{.time_ns = w.now, .upto = w.state.records(), .durable_ns = w.now + 5}));
+  save();
+  EXPECT_EQ(counts(), (std::array<std::size_t, 4>{1, 0, 0, 1}));
+  const auto whole = w.state.digest();
+  ASSERT_TRUE(w.state.evict(sequence));
+  load(w.state, rows, sequence);
+  EXPECT_EQ(w.state.digest(), whole);
+
+  // Cut short it is damage, wherever that is.
+  const auto row = rows.of(Table::kBody).begin()->second;
+  ASSERT_TRUE(is_whole(row));
+  for (std::size_t cut = 0; cut < row.size(); ++cut) {
+    Task into;
+    EXPECT_FALSE(decode_body(sequence, std::string_view(row).substr(0, cut), into).has_value()) << cut;
+  }
+  // Without its payload everything else is there.
+  Task into;
+  ASSERT_TRUE(decode_body(sequence, row, into, false).has_value());
+  EXPECT_EQ(into.place, Place::kDone);
+  EXPECT_EQ(into.payload, nullptr);
+  EXPECT_EQ(into.result->result_json, w.state.task(sequence)->result->result_json);
+}
+
+// What waits for a webhook goes on changing, and what died may come back: those have rows of their own.
+TEST(StateImage, ATaskWithAWebhookAndADeadOneHaveTheirEndInARowOfItsOwn) {
+  World w;
+  must(w.create({.webhook = "http://example.com/hook"}));
+  ASSERT_TRUE(w.submit(kAlice, must(w.claim(kAlice))).has_value());
+  must(w.create({.max_attempts = 1}));
+  ASSERT_TRUE(w.nack(kAlice, must(w.claim(kAlice)), 0).has_value());
+  w.state.begin_cut();
+  w.state.encode_cut(SIZE_MAX);
+  Rows rows;
+  rows.write(w.state.take_cut().rows);
+  EXPECT_EQ(rows.of(Table::kDone).size(), 2U);
+  for (const auto& [key, body] : rows.of(Table::kBody)) EXPECT_FALSE(is_whole(body));
 }
 
 TEST(StateImage, ABadRowIsRefusedAndNotRead) {

@@ -579,7 +579,7 @@ TEST_P(PartitionAdmin, APurgeOfManyWhoseWebhookIsUnderWayNeedsAFewOfThemAtOnce) 
   if (GetParam()) EXPECT_GE(reads, 4U);
 }
 
-// Batches of 64: what they leave to be written is more than half of what may be unwritten.
+// Batches of one, two, four and so on: what all of them leave to be written is more than half of what may be unwritten.
 struct SlowStore : testing::Test {
   static constexpr std::size_t kDead = 200;
   Machine m{true};
@@ -618,7 +618,7 @@ TEST_F(SlowStore, ARedriveWaitsForTheStoreAndGoesOn) {
   ASSERT_TRUE(turn_until([&] { return dead() < kDead; }));
   written = false;
   turns();
-  EXPECT_EQ(dead(), kDead - 64) << "the store is behind";
+  EXPECT_GT(dead(), kDead / 4) << "the store is behind";
   EXPECT_FALSE(outcome.has_value());
   written = true;
   turns();
@@ -649,7 +649,8 @@ TEST_F(SlowStore, WhatHasBeenReadForARedriveIsTakenThoughTheStoreFellBehindMeanw
   ASSERT_TRUE(turn_until([&] { return dead() < kDead; }));
   read = false;
   turns();
-  ASSERT_EQ(dead(), kDead - 64) << "the next ones have to be read";
+  const auto before = dead();
+  ASSERT_GT(before, kDead / 2) << "the next ones have to be read";
   written = false;
   std::vector<CreateTask> asks(1);
   asks[0].command = "other";
@@ -658,7 +659,8 @@ TEST_F(SlowStore, WhatHasBeenReadForARedriveIsTakenThoughTheStoreFellBehindMeanw
   turns();
   read = true;
   turns();
-  EXPECT_EQ(dead(), kDead - 128) << "they would leave again while it waits";
+  EXPECT_LT(dead(), before) << "they would leave again while it waits";
+  EXPECT_GT(dead(), kDead / 2) << "and those behind them wait";
   EXPECT_FALSE(outcome.has_value());
   written = true;
   turns();
@@ -672,16 +674,17 @@ TEST_F(SlowStore, TimeThatARedriveHasLostIsNotMadeUpForByABurst) {
   read = false;
   m.clock.advance_ns(60 * kNanosPerSecond);
   turns();
-  ASSERT_EQ(dead(), kDead - 64) << "the next ones have to be read";
+  const auto in_time = kDead - dead();
+  ASSERT_LT(in_time, kDead / 2) << "the next ones have to be read";
   read = true;
   turns();
   ASSERT_TRUE(outcome.has_value());
   EXPECT_EQ(outcome->changed, kDead);
-  EXPECT_LE(m.stats("RENDER").ready, 64U + 1U) << "those that were in time, and the next one";
+  EXPECT_LE(m.stats("RENDER").ready, in_time + 1U) << "those that were in time, and the next one";
   m.pass(1);
-  EXPECT_LE(m.stats("RENDER").ready, 64U + 65U);
-  EXPECT_GE(m.stats("RENDER").ready, 64U + 60U);
-  m.pass(2);
+  EXPECT_LE(m.stats("RENDER").ready, in_time + 65U);
+  EXPECT_GE(m.stats("RENDER").ready, in_time + 60U);
+  m.pass(3);
   EXPECT_EQ(m.stats("RENDER").ready, kDead);
 }
 
@@ -706,7 +709,7 @@ TEST_P(PartitionAdmin, RetentionGetsItsTurnWhateverElseIsAskedFor) {
   m.pass(1);
   const auto finished = [&] {
     std::size_t count = 0;
-    EXPECT_TRUE(m.store.scan(core::Table::kDone, {}, {}, [&](auto, auto) { return ++count > 0; }).has_value());
+    EXPECT_TRUE(m.store.scan(core::Table::kRetire, {}, {}, [&](auto, auto) { return ++count > 0; }).has_value());
     return count;
   };
   // There is always one that waits behind the one at work.
