@@ -67,8 +67,10 @@ def main():
     for case, runs in found.items():
         cost = statistics.median(r["server_cpu_us_per_task"] for r in runs)
         rate = statistics.median(r["completed_per_second"] for r in runs)
+        stolen = max(r["cpu_stolen_percent"] for r in runs)
         print(f"# batch {case[2]:2}, {case[0]}, tracing {'at 100 %' if case[1] else 'off'}: "
-              f"{cost:.1f} us of server CPU a task, {rate:,.0f} completed/s (medians of {len(runs)})")
+              f"{cost:.1f} us of server CPU a task, {rate:,.0f} completed/s (medians of {len(runs)}); "
+              f"the host took up to {stolen:.0f} % of the machine's time")
 
 
 if __name__ == "__main__":

@@ -208,18 +208,22 @@ int main(int argc, char** argv) {
   std::this_thread::sleep_for(std::chrono::seconds(1));  // warm-up
   const auto before = completed.load();
   const auto cpu_before = codeq::app::process_cpu_us(options.server_pid);
+  const auto machine_before = codeq::app::machine_times();
   const auto began = std::chrono::steady_clock::now();
   std::this_thread::sleep_for(std::chrono::seconds(options.seconds));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   const auto cpu_after = codeq::app::process_cpu_us(options.server_pid);
+  const auto machine_after = codeq::app::machine_times();
   const auto done = completed - before;
   const double cpu = cpu_before && cpu_after && done > 0
                          ? static_cast<double>(*cpu_after - *cpu_before) / static_cast<double>(done)
                          : 0;
+  const double stolen =
+      machine_before && machine_after ? codeq::app::stolen_percent(*machine_before, *machine_after) : 0;
   fmt::print(
-      "{{\"completed_per_second\":{:.0f},\"server_cpu_us_per_task\":{:.2f},\"refused\":{},\"producers\":{},\"workers\":{},"
+      "{{\"completed_per_second\":{:.0f},\"server_cpu_us_per_task\":{:.2f},\"cpu_stolen_percent\":{:.1f},\"refused\":{},\"producers\":{},\"workers\":{},"
       "\"window\":{},\"batch\":{},\"payload\":{}}}\n",
-      static_cast<double>(done) / seconds, cpu, refused.load(), options.producers, options.workers, options.window,
+      static_cast<double>(done) / seconds, cpu, stolen, refused.load(), options.producers, options.workers, options.window,
       options.batch, options.payload);
   std::fflush(stdout);
   _exit(done > 0 ? 0 : 1);  // the threads wait for messages that do not come any more

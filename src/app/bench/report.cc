@@ -119,4 +119,34 @@ std::optional<std::int64_t> process_cpu_us(int pid) {
   return cpu_us_of_stat(text, sysconf(_SC_CLK_TCK));
 }
 
+std::optional<MachineTimes> times_of_stat(std::string_view stat) {
+  constexpr std::string_view kFirst = "cpu ";
+  constexpr std::size_t kFields = 8;
+  if (!stat.starts_with(kFirst)) return std::nullopt;
+  stat.remove_prefix(kFirst.size());
+  MachineTimes times;
+  for (std::size_t field = 0; field < kFields; ++field) {
+    while (stat.starts_with(' ')) stat.remove_prefix(1);
+    std::uint64_t ticks = 0;
+    const auto [end, error] = std::from_chars(stat.data(), stat.data() + stat.size(), ticks);
+    if (error != std::errc{}) return std::nullopt;
+    stat.remove_prefix(static_cast<std::size_t>(end - stat.data()));
+    times.all_ticks += ticks;
+    if (field == kFields - 1) times.stolen_ticks = ticks;
+  }
+  return times;
+}
+
+std::optional<MachineTimes> machine_times() {
+  std::ifstream file("/proc/stat");
+  std::string line;
+  std::getline(file, line);
+  return times_of_stat(line);
+}
+
+double stolen_percent(const MachineTimes& from, const MachineTimes& until) {
+  const auto all = until.all_ticks - from.all_ticks;
+  return all == 0 ? 0 : 100.0 * static_cast<double>(until.stolen_ticks - from.stolen_ticks) / static_cast<double>(all);
+}
+
 }  // namespace codeq::app

@@ -34,4 +34,14 @@ std::optional<std::int64_t> process_cpu_us(int pid);
 // The same from the text of /proc/<pid>/stat (proc(5)); the name in it may hold anything, parentheses too.
 std::optional<std::int64_t> cpu_us_of_stat(std::string_view stat, std::int64_t ticks_per_second);
 
+// The machine's CPU time so far, and what of it its host gave to other machines (proc(5): the first line of /proc/stat,
+// all eight fields and `steal` of them). CPU figures taken while much was stolen are too high: a thread is charged for
+// the time in which it only seemed to run.
+struct MachineTimes {
+  std::uint64_t all_ticks = 0, stolen_ticks = 0;
+};
+std::optional<MachineTimes> times_of_stat(std::string_view stat);
+std::optional<MachineTimes> machine_times();
+double stolen_percent(const MachineTimes& from, const MachineTimes& until);
+
 }  // namespace codeq::app

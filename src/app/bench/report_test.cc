@@ -18,6 +18,18 @@ TEST(CpuOfStat, SaysNothingWhereTheFieldsAreMissingOrNoNumbers) {
   }
 }
 
+TEST(MachineTimes, AreTheEightFieldsOfTheFirstLine) {
+  const auto times = times_of_stat("cpu  10 20 30 40 50 60 70 20 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n");
+  ASSERT_TRUE(times.has_value());
+  EXPECT_EQ(times->all_ticks, 300U);
+  EXPECT_EQ(times->stolen_ticks, 20U);
+  EXPECT_DOUBLE_EQ(stolen_percent({.all_ticks = 200, .stolen_ticks = 15}, *times), 5.0);
+  EXPECT_DOUBLE_EQ(stolen_percent(*times, *times), 0.0);
+  for (const auto* text : {"", "cpu", "cpu  1 2 3 4 5 6 7", "cpu0 1 2 3 4 5 6 7 8", "cpu  1 2 3 4 5 6 x 8"})
+    EXPECT_FALSE(times_of_stat(text).has_value()) << text;
+  EXPECT_TRUE(machine_times().has_value());
+}
+
 TEST(ProcessCpu, IsThereForUsAndNotForNobody) {
   EXPECT_TRUE(process_cpu_us(getpid()).has_value());
   EXPECT_FALSE(process_cpu_us(-1).has_value());
