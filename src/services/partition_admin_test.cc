@@ -428,6 +428,29 @@ TEST_P(PartitionAdmin, ARedriveByIdTakesThoseOfTheTenantThatAreDead) {
   EXPECT_EQ(m.dead(), (std::vector{ids[1]}));
 }
 
+// Both name the same rows: taken twice, a task would be counted out of its queue twice.
+TEST_P(PartitionAdmin, AnIdAndGuessesAtItPurgeTheTaskOnce) {
+  for (const int others : {0, 2}) {
+    Machine m(GetParam());
+    const auto ids = m.kill(1 + others);
+    std::vector<std::string> asked;
+    for (const char last : {'0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'}) {
+      asked.push_back(ids[0]);
+      asked.back().back() = last;
+    }
+    const auto outcome = m.purge({.ids = asked});
+    EXPECT_EQ(outcome.matched, 1U);
+    EXPECT_EQ(outcome.changed, 1U);
+    EXPECT_EQ(m.stats("RENDER").dead, static_cast<std::uint64_t>(others));
+    m.power_cut();
+    EXPECT_EQ(m.stats("RENDER").dead, static_cast<std::uint64_t>(others));
+    m.pass(2 * 24 * 3600);  // their retention
+    std::size_t queues = 0;
+    m.partition->state().each_queue([&](const core::Queue&) { ++queues; });
+    EXPECT_EQ(queues, 0U);
+  }
+}
+
 TEST_P(PartitionAdmin, ARedriveIsSpreadOverTimeByItsRate) {
   Machine m(GetParam());
   m.kill(10);

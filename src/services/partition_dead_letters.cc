@@ -76,8 +76,9 @@ Result<std::size_t> each_meant(const storage::Store& store, const DeadLetterFilt
     CODEQ_TRY(const auto done, store.get_all(Table::kDone, keys));
     std::size_t bytes = 0;
     for (auto i = from; i < end; ++i) {
+      if (bodies[i - from]) bytes += bodies[i - from]->size();
+      if (done[i - from]) bytes += done[i - from]->size();
       if (!bodies[i - from] || !done[i - from]) continue;
-      bytes += bodies[i - from]->size() + done[i - from]->size();
       core::Task task;
       CODEQ_TRY_VOID(core::decode_body(entries[i].sequence, *bodies[i - from], task, false));
       CODEQ_TRY_VOID(core::decode_done(entries[i].sequence, *done[i - from], task));
@@ -273,6 +274,8 @@ void Partition::scan_dead(std::shared_ptr<Sweep> sweep) {
     return [this, sweep, found, ended, outcome = std::move(outcome)] {
       if (!outcome) return deps_.on_failure(outcome.error());
       for (auto& [entry, info] : *found) {
+        // An id and a guess at it name the same rows; ids come in order of their sequences.
+        if (info != nullptr && !sweep->entries.empty() && sweep->entries.back().sequence == entry.sequence) continue;
         if (info != nullptr) entry.queue = state_.queue_of(info->tenant, info->command)->id;  // it counts the dead one
         if (sweep->entries.size() < sweep->limit)
           sweep->entries.push_back(entry);

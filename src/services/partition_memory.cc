@@ -128,7 +128,8 @@ Result<void> Partition::read_slice(const storage::Store& store, std::span<Rows> 
   std::vector<std::string> keys;
   for (const auto& row : rows) keys.push_back(core::key_of(row.sequence));
   CODEQ_TRY(auto bodies, store.get_all(Table::kBody, keys));
-  CODEQ_TRY(auto live, store.get_all(Table::kLive, keys));
+  std::vector<std::size_t> parted;  // those with a second row
+  std::vector<std::string> parted_keys;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     auto& row = rows[i];
     row.read = true;
@@ -138,9 +139,16 @@ Result<void> Partition::read_slice(const storage::Store& store, std::span<Rows> 
       row.done = row.there = true;
       continue;
     }
+    parted.push_back(i);
+    parted_keys.push_back(std::move(keys[i]));
+  }
+  if (parted.empty()) return {};
+  CODEQ_TRY(auto live, store.get_all(Table::kLive, parted_keys));
+  for (std::size_t i = 0; i < parted.size(); ++i) {
+    auto& row = rows[parted[i]];
     if (!live[i]) {
       row.done = true;
-      CODEQ_TRY(live[i], store.get(Table::kDone, keys[i]));
+      CODEQ_TRY(live[i], store.get(Table::kDone, parted_keys[i]));
     }
     row.there = live[i].has_value();
     if (live[i]) row.rest = std::move(*live[i]);

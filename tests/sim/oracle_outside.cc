@@ -158,10 +158,7 @@ void Oracle::touch(DeadCall& call, Known& task) {
     return;
   }
   ++task.disturbed;
-  if (!call.open) {
-    task.may_be_purged = task.may_be_purged || !call.redrive;
-    return;
-  }
+  if (!call.open) return;  // answered before the task was first seen: had it been purged, nobody would have seen it
   ++(call.redrive ? task.redrives : task.purges);
   call.touched.insert(task.id);
 }

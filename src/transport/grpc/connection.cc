@@ -369,7 +369,8 @@ void Connection::go_on(Slot& slot) {
   const bool held_back = !slot.reader.empty() && must_wait(slot);
   if (!stuck && !held_back && slot.owed > 0)
     nghttp2_session_consume_stream(session_, slot.id, std::exchange(slot.owed, 0));
-  if (slot.reader.empty() || stuck) {
+  // Who is made to wait for another stream's message is not late with its own.
+  if (slot.reader.empty() || stuck || (held_back && !loop_.crowded())) {
     slot.partial_since_ns = 0;
   } else if (whole || slot.partial_since_ns == 0 || slot.reader.pending() >= slot.partial_then + kProgressBytes) {
     slot.partial_since_ns = received_ns_;
