@@ -10,38 +10,34 @@
 namespace codeq {
 namespace {
 
-TEST(SystemRng, NeverRepeatsItselfNotEvenAcrossThreads) {
-  constexpr std::size_t kDraws = 5000;  // past several refills of the buffer
-  std::vector<std::vector<std::uint64_t>> drawn(4);
+constexpr std::size_t kDraws = 5000;  // past several refills of the buffer
+constexpr std::size_t kThreads = 4;
+
+// What some threads draw, each from its own.
+template <class Draw>
+std::set<std::uint64_t> drawn_by_threads(const Draw& draw) {
+  std::vector<std::vector<std::uint64_t>> drawn(kThreads);
   {
     std::vector<std::jthread> threads;
     for (auto& mine : drawn) {
-      threads.emplace_back([&mine] {
+      threads.emplace_back([&mine, &draw] {
         SystemRng rng;
-        for (std::size_t i = 0; i < kDraws; ++i) mine.push_back(rng.next());
+        for (std::size_t i = 0; i < kDraws; ++i) mine.push_back(draw(rng));
       });
     }
   }
   std::set<std::uint64_t> all;
   for (const auto& mine : drawn) all.insert(mine.begin(), mine.end());
-  EXPECT_EQ(all.size(), drawn.size() * kDraws);
+  return all;
+}
+
+TEST(SystemRng, NeverRepeatsItselfNotEvenAcrossThreads) {
+  EXPECT_EQ(drawn_by_threads([](SystemRng& rng) { return rng.next(); }).size(), kThreads * kDraws);
 }
 
 TEST(SystemRng, WhatIsPublicNeverRepeatsItselfEitherAndUsesEveryBit) {
-  constexpr std::size_t kDraws = 5000;
-  std::vector<std::vector<std::uint64_t>> drawn(4);
-  {
-    std::vector<std::jthread> threads;
-    for (auto& mine : drawn) {
-      threads.emplace_back([&mine] {
-        SystemRng rng;
-        for (std::size_t i = 0; i < kDraws; ++i) mine.push_back(rng.next_public());
-      });
-    }
-  }
-  std::set<std::uint64_t> all;
-  for (const auto& mine : drawn) all.insert(mine.begin(), mine.end());
-  EXPECT_EQ(all.size(), drawn.size() * kDraws);
+  const auto all = drawn_by_threads([](SystemRng& rng) { return rng.next_public(); });
+  ASSERT_EQ(all.size(), kThreads * kDraws);
   // Each bit is set in about half of the draws: ten standard deviations of slack.
   for (unsigned bit = 0; bit < 64; ++bit) {
     const auto set = std::count_if(all.begin(), all.end(), [bit](auto draw) { return (draw >> bit & 1U) != 0; });
