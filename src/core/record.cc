@@ -105,8 +105,8 @@ void retirements(Io& io, auto& list) {
   }
 }
 
-// Versions: 2 of a create says that its attempts are the setting's; 2 of a claim that its queue was limited; 2 of a nack and an expiry has the chance of a copy in
-// a dead-letter topic. A record that needs nothing of the newer version is written as the older one.
+// Versions: 2 of a create says that its attempts are the setting's; 2 of a claim that its queue was limited; 2 of a nack
+// and an expiry has the chance of a copy in a dead-letter topic. A record that needs nothing of the newer version is written as the older one.
 template <class R>
 std::uint8_t version_of(const R& r) {
   if constexpr (std::same_as<R, CreateRecord>) return r.default_attempts ? 2 : 1;

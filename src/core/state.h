@@ -210,7 +210,8 @@ class State {
   [[nodiscard]] std::size_t dirty_bytes() const { return dirty_bytes_; }  // of changes since the last cut, about
   // Of everything that is not a task in memory, about: lines, times, queues, deliveries.
   [[nodiscard]] std::size_t queue_bytes() const {
-    return 9 * ready_ + 16 * delayed_.size() + 64 * leases_.size() + 128 * holders_ + 1024 * queues_.size() + 320 * deliveries_.size() +
+    return 9 * ready_ + 16 * delayed_.size() + 64 * leases_.size() + 128 * holders_ + 1024 * queues_.size() +
+           320 * deliveries_.size() +
            512 * topics_.size() + subscriptions_.bytes();
   }
 
