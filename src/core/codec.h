@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <concepts>
 #include <cstdint>
 #include <cstring>
@@ -23,6 +24,35 @@ namespace codeq::core {
 
 template <class T>
 concept Enum = std::is_enum_v<T>;
+
+inline constexpr std::size_t kVarintRoom = 16;  // how many bytes `put_varint` may touch, of which a varint is at most 10
+
+// Writes a varint and returns its length. Most are one byte; times and random numbers are 8 to 10, and for those a loop
+// over the bytes costs more than spreading the groups of seven bits all at once.
+inline std::size_t put_varint(std::uint64_t v, char* to) {
+  if (v < 0x80) {
+    *to = static_cast<char>(v);
+    return 1;
+  }
+  auto x = v & 0x00ff'ffff'ffff'ffff;  // eight groups
+  x = (x & 0x0000'0000'0fff'ffff) | ((x & 0x00ff'ffff'f000'0000) << 4);
+  x = (x & 0x0000'3fff'0000'3fff) | ((x & 0x0fff'c000'0fff'c000) << 2);
+  x = (x & 0x007f'007f'007f'007f) | ((x & 0x3f80'3f80'3f80'3f80) << 1);
+  static_assert(std::endian::native == std::endian::little);
+  constexpr std::uint64_t kMore = 0x8080'8080'8080'8080;
+  const auto rest = v >> 56;
+  if (rest == 0) {
+    const auto length = static_cast<std::size_t>(std::bit_width(v) + 6) / 7;
+    x |= kMore & ((std::uint64_t{1} << (8 * (length - 1))) - 1);
+    std::memcpy(to, &x, sizeof x);
+    return length;
+  }
+  x |= kMore;
+  std::memcpy(to, &x, sizeof x);
+  to[8] = static_cast<char>(rest < 0x80 ? rest : rest | 0x80);
+  to[9] = static_cast<char>(rest >> 7);
+  return rest < 0x80 ? 9 : 10;
+}
 
 // Appends to a string through a stretch that it keeps ahead of what is written: no bound is looked at per byte. The string
 // is whole after `end()`, which must be called; until then its tail is undefined.
@@ -40,15 +70,7 @@ class Writer {
     ended_ = true;
   }
 
-  void operator()(std::uint64_t v) {
-    auto* at = room(kVarintBytesMax);
-    while (v >= 0x80) {
-      *at++ = static_cast<char>(v | 0x80);
-      v >>= 7;
-    }
-    *at++ = static_cast<char>(v);
-    used_ = static_cast<std::size_t>(at - out_.data());
-  }
+  void operator()(std::uint64_t v) { used_ += put_varint(v, room(kVarintRoom)); }
   void operator()(std::uint32_t v) { (*this)(std::uint64_t{v}); }
   void operator()(std::uint16_t v) { (*this)(std::uint64_t{v}); }
   void operator()(std::uint8_t v) {
@@ -74,7 +96,6 @@ class Writer {
   }
 
  private:
-  static constexpr std::size_t kVarintBytesMax = 10;
   char* room(std::size_t bytes) {
     if (out_.size() - used_ < bytes) [[unlikely]] out_.resize(2 * out_.size() + bytes);
     return out_.data() + used_;
@@ -92,12 +113,8 @@ class Writer {
 
 // As Writer writes a string.
 inline void append_bytes(std::string_view bytes, std::string& out) {
-  std::array<char, 10> size;
-  std::size_t length = 0;
-  auto left = bytes.size();
-  for (; left >= 0x80; left >>= 7) size[length++] = static_cast<char>(left | 0x80);
-  size[length++] = static_cast<char>(left);
-  out.append(size.data(), length);
+  std::array<char, kVarintRoom> size;
+  out.append(size.data(), put_varint(bytes.size(), size.data()));
   out.append(bytes);
 }
 

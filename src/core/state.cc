@@ -66,7 +66,10 @@ SpanContext Task::context() const {
 
 // ---------------------------------------------------------------- reads
 
-Task* State::task(std::uint64_t sequence) { return tasks_.find(sequence); }
+Task* State::task(std::uint64_t sequence) {
+  auto* found = tasks_.find(sequence);
+  return found != nullptr ? found : unpack(sequence);
+}
 
 const Task* State::find(const TaskId& id, std::string_view tenant, std::int64_t now_ns) const {
   const auto* found = tasks_.find(id.sequence);
@@ -100,9 +103,9 @@ std::uint64_t Queue::front() const {
 }
 
 Queue* State::ready_queue(std::string_view tenant, std::string_view command, const std::string* worker) const {
-  const auto it = queues_.find(queue_key(tenant, command));
-  if (it == queues_.end() || it->second->ready_count == 0 || it->second->paused) return nullptr;
-  return worker == nullptr || it->second->admits(*worker) ? it->second.get() : nullptr;
+  auto* queue = queue_of(tenant, command);
+  if (queue == nullptr || queue->ready_count == 0 || queue->paused) return nullptr;
+  return worker == nullptr || queue->admits(*worker) ? queue : nullptr;
 }
 
 Queue* State::ready_queue_of_any(std::string_view tenant, const std::string* worker) const {
@@ -133,25 +136,25 @@ std::uint64_t State::head_of_any(std::string_view tenant) const {
 // ---------------------------------------------------------------- pieces
 
 Queue& State::queue(const std::string& tenant, std::string_view command) {
+  if (auto* known = queue_of(tenant, command); known != nullptr) return *known;
   auto key = queue_key(tenant, command);
   auto& slot = queues_[key];
-  if (!slot) {
-    slot = std::make_unique<Queue>();
-    slot->tenant = tenant;
-    slot->command = key.substr(tenant.size() + 1);
-    slot->label = command;
-    slot->id = ++last_queue_id_;
-    if (!topics_.empty())
-      if (const auto topic = topics_.find(key); topic != topics_.end()) slot->topic = &topic->second;
-    queues_by_id_[slot->id] = slot.get();
-    mark_changed(*slot);
-  }
+  slot = std::make_unique<Queue>();
+  slot->tenant = tenant;
+  slot->command = key.substr(tenant.size() + 1);
+  slot->label = command;
+  slot->id = ++last_queue_id_;
+  if (!topics_.empty())
+    if (const auto topic = topics_.find(key); topic != topics_.end()) slot->topic = &topic->second;
+  queues_by_id_[slot->id] = slot.get();
+  mark_changed(*slot);
   return *slot;
 }
 
 void State::drop_queue_if_unused(Queue& queue) {
   if (queue.tasks() != 0 || queue.paused) return;
   mark_changed(queue);
+  seen_queue_ = nullptr;
   queues_by_id_.erase(queue.id);
   queues_.erase(queue_key(queue.tenant, queue.command));
 }
@@ -732,6 +735,7 @@ Result<Effects> State::on(const DurableRecord& r) {
     // A claim's run begins when the claim is durable, also where the event itself was not kept.
     if (open.claim && found->place == Place::kLeased && open.span == found->claim_span)
       found->run_from_ns = std::max(r.durable_ns, found->run_from_ns);
+    if (found->whole && can_pack(*found)) pack(*found);
   }
   return Effects{};
 }

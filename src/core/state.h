@@ -90,6 +90,7 @@ struct Task {
   std::uint64_t dirty_in = 0;   // the cut that will carry its changes; 0: none since it was encoded
   std::uint32_t open_events = 0;
   std::size_t counted_bytes = 0;  // what it counts for while it is clean
+  std::size_t dirty_bytes = 0;    // what it was counted for when it changed
 
   [[nodiscard]] bool finished() const { return place == Place::kDone || place == Place::kDead; }
   // What its holder should continue: the attempt once claimed, else the origin.
@@ -135,7 +136,8 @@ struct Effects {
 // The changes of a stretch of records as rows: what takes an image of the state at `begin_cut` to the next.
 struct Cut {
   std::uint64_t records = 0;  // the image reflects the first so many records once the rows are written
-  std::vector<Row> rows;
+  // Shared with the state, which reads ended tasks from them until the store has them: nobody changes them any more.
+  std::shared_ptr<std::vector<Row>> rows = std::make_shared<std::vector<Row>>();
   std::vector<std::uint64_t> sequences;  // tasks with rows in it
 };
 
@@ -201,7 +203,7 @@ class State {
   [[nodiscard]] bool exists_possibly(std::uint64_t sequence) const { return sequence != 0 && sequence <= last_sequence_; }
   // The first `count` ready tasks of a queue that are not in memory, in the order of claims.
   void cold_heads(const Queue& queue, std::size_t count, std::vector<std::uint64_t>& sequences) const;
-  [[nodiscard]] Queue* queue_of(std::string_view tenant, std::string_view command);
+  [[nodiscard]] Queue* queue_of(std::string_view tenant, std::string_view command) const;
   [[nodiscard]] Queue* queue_by_id(std::uint32_t id);
   // The task that holds this idempotency key, of those in memory.
   [[nodiscard]] Task* holder(const std::string& tenant, const std::string& idempotency_key);
@@ -223,8 +225,12 @@ class State {
   // Encodes up to `tasks` more; true: the cut is whole.
   bool encode_cut(std::size_t tasks);
   Cut take_cut();
+  // The store has the last cut that was taken. What is returned may take a while to destroy.
+  std::shared_ptr<const std::vector<Row>> cut_written();
   // The cut with this task has been written. After this it may be evicted.
   void settled(std::uint64_t sequence);
+  // The same as `task`, but nothing moves: null also for one that is kept as its row.
+  [[nodiscard]] const Task* peek(std::uint64_t sequence) const { return tasks_.find(sequence); }
   [[nodiscard]] bool changed() const { return !dirty_.empty() || !changes_.empty() || !changed_queues_.empty(); }
   [[nodiscard]] bool cutting() const { return cutting_; }
   [[nodiscard]] bool has_open_events() const { return !open_.empty(); }
@@ -303,6 +309,7 @@ class State {
   ClockRecord clock_;
   TaskTable<Task> tasks_;
   std::unordered_map<std::string, std::unique_ptr<Queue>> queues_;  // key: tenant, 0x00, lower-cased command
+  mutable Queue* seen_queue_ = nullptr;  // of the last look-up: mostly the next one's too
   std::unordered_map<std::string, std::set<Queue*>>
       ready_of_;  // tenant -> its queues with ready tasks (unordered use only)
   std::unordered_map<std::uint32_t, Queue*> queues_by_id_;
@@ -330,6 +337,18 @@ class State {
   [[nodiscard]] std::string encode_meta() const;
   std::uint64_t cut_number_ = 1;          // of the cut that today's changes will be in
   std::vector<std::uint64_t> dirty_;      // tasks changed since begin_cut
+  // Whole tasks that nothing will change until they retire are kept as their rows alone: here until the cut begins, in the
+  // rows of the cut from then until the store has it. Whoever asks for one gets it back as a task.
+  struct Packed {
+    std::uint64_t sequence = 0;
+    std::string row;  // empty: it was asked for
+  };
+  [[nodiscard]] bool can_pack(const Task& task) const;
+  void pack(Task& task);
+  Task* unpack(std::uint64_t sequence);  // null: it is not kept so
+  [[nodiscard]] const std::string* packed_row(std::uint32_t mark) const;
+  std::vector<Packed> packed_;
+  std::array<std::shared_ptr<std::vector<Row>>, 2> cut_rows_;  // by the parity of the cut's number; null: none packed in it
   std::vector<Row> changes_;              // rows of other tables since begin_cut
   bool cutting_ = false;
   std::vector<std::uint64_t> to_encode_;  // tasks of the cut under way; those at [encoded_, end) are still to come

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <deque>
 #include <vector>
 
+#include "base/check.h"
 #include "core/codec.h"
 #include "core/state.h"
 
@@ -80,6 +82,13 @@ std::string State::digest() const {
   io(clock_.boot_id);
   std::map<std::uint64_t, const Task*> tasks;
   tasks_.each([&](const Task& task) { tasks[task.info->id.sequence] = &task; });
+  std::deque<Task> packed;
+  tasks_.each_mark([&](std::uint64_t sequence, std::uint32_t mark) {
+    const auto* row = packed_row(mark);
+    if (row == nullptr) return;
+    CHECK(decode_body(sequence, *row, packed.emplace_back()).has_value());
+    tasks[sequence] = &packed.back();
+  });
   for (const auto& [sequence, task] : tasks) {
     const auto& t = *task;
     add(io, *t.info);

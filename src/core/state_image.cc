@@ -11,6 +11,8 @@ namespace codeq::core {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+// A mark says where a packed task's row is: in `packed_`, or in the rows of a cut; the index counts from 1.
+constexpr std::uint32_t kInCut = 1U << 31U, kOddCut = 1U << 30U, kMarkIndex = kOddCut - 1;
 constexpr std::uint8_t kPausedQueue = 2;  // version of a queue's row with what only a paused one has
 
 std::string joined(std::string_view a, std::string_view b) {
@@ -56,9 +58,12 @@ void State::names(const Record& record, std::vector<std::uint64_t>& sequences) c
       record);
 }
 
-Queue* State::queue_of(std::string_view tenant, std::string_view command) {
+Queue* State::queue_of(std::string_view tenant, std::string_view command) const {
+  if (seen_queue_ != nullptr && seen_queue_->tenant == tenant &&
+      (seen_queue_->label == command || seen_queue_->command == command))
+    return seen_queue_;
   const auto it = queues_.find(queue_key(tenant, command));
-  return it == queues_.end() ? nullptr : it->second.get();
+  return it == queues_.end() ? nullptr : seen_queue_ = it->second.get();
 }
 
 Queue* State::queue_by_id(std::uint32_t id) {
@@ -133,7 +138,8 @@ void State::touch(Task& task) {
   clean_bytes_ -= std::exchange(task.counted_bytes, 0);
   task.dirty_in = cut_number_;
   dirty_.push_back(task.info->id.sequence);
-  dirty_bytes_ += bytes_of(task) + 2 * sizeof(Event);
+  task.dirty_bytes = bytes_of(task) + 2 * sizeof(Event);
+  dirty_bytes_ += task.dirty_bytes;
 }
 
 void State::put(Table table, std::string key, std::string value) {
@@ -157,7 +163,7 @@ void State::mark_changed(Queue& queue) {
 
 void State::encode(Task& task) {
   const auto key = key_of(task.info->id.sequence);
-  auto& rows = cut_.rows;
+  auto& rows = *cut_.rows;
   if (!std::exchange(task.body_written, true) || task.whole)
     rows.push_back({.table = Table::kBody, .op = Row::Op::kPut, .key = key, .value = encode_body(task)});
   if (task.whole) {
@@ -182,7 +188,9 @@ void State::begin_cut() {
   CHECK(!cutting_ && to_encode_.empty());
   cutting_ = true;
   ++cut_number_;
-  cut_ = {.records = records_, .rows = std::exchange(changes_, {}), .sequences = {}};
+  cut_ = {.records = records_, .sequences = {}};
+  auto& rows = *cut_.rows;
+  rows = std::exchange(changes_, {});
   to_encode_ = std::exchange(dirty_, {});
   std::sort(to_encode_.begin(), to_encode_.end());  // so that most rows go in behind the last one of their table
   encoded_ = 0;
@@ -190,7 +198,7 @@ void State::begin_cut() {
   for (const auto id : std::exchange(changed_queues_, {})) {
     auto* queue = queue_by_id(id);
     if (queue == nullptr) {
-      cut_.rows.push_back({.table = Table::kQueue, .op = Row::Op::kErase, .key = queue_row_key(id), .value = {}});
+      rows.push_back({.table = Table::kQueue, .op = Row::Op::kErase, .key = queue_row_key(id), .value = {}});
       continue;
     }
     queue->changed = false;
@@ -205,15 +213,29 @@ void State::begin_cut() {
     io(queue->dead);
     if (paused) io(paused);
     io.end();
-    cut_.rows.push_back({.table = Table::kQueue, .op = Row::Op::kPut, .key = queue_row_key(id), .value = std::move(value)});
+    rows.push_back({.table = Table::kQueue, .op = Row::Op::kPut, .key = queue_row_key(id), .value = std::move(value)});
   }
-  cut_.rows.push_back({.table = Table::kMeta, .op = Row::Op::kPut, .key = kStateKey, .value = encode_meta()});
+  rows.push_back({.table = Table::kMeta, .op = Row::Op::kPut, .key = kStateKey, .value = encode_meta()});
+  auto packed = std::exchange(packed_, {});
+  if (packed.empty()) return;
+  packed_.reserve(packed.size());  // the next one will be about as large
+  std::sort(packed.begin(), packed.end(), [](const Packed& a, const Packed& b) { return a.sequence < b.sequence; });
+  auto& kept = cut_rows_[(cut_number_ - 1) % 2];
+  CHECK(kept == nullptr);
+  kept = cut_.rows;
+  rows.reserve(rows.size() + packed.size() + to_encode_.size());
+  for (auto& one : packed) {
+    if (one.row.empty()) continue;
+    rows.push_back({.table = Table::kBody, .op = Row::Op::kPut, .key = key_of(one.sequence), .value = std::move(one.row)});
+    cut_.sequences.push_back(one.sequence);
+    tasks_.mark(one.sequence, kInCut | ((cut_number_ - 1) % 2 != 0 ? kOddCut : 0) | static_cast<std::uint32_t>(rows.size()));
+  }
 }
 
 bool State::encode_cut(std::size_t tasks) {
   for (; tasks > 0 && encoded_ < to_encode_.size(); --tasks, ++encoded_) {
-    auto* found = task(to_encode_[encoded_]);
-    // Gone, or changed meanwhile: then it was encoded just before.
+    auto* found = tasks_.find(to_encode_[encoded_]);
+    // Gone, kept as its row, or changed meanwhile: then it was encoded just before.
     if (found != nullptr && found->dirty_in != 0 && found->dirty_in != cut_number_) encode(*found);
   }
   return encoded_ == to_encode_.size();
@@ -226,11 +248,63 @@ Cut State::take_cut() {
   return std::exchange(cut_, {});
 }
 
+std::shared_ptr<const std::vector<Row>> State::cut_written() {
+  std::shared_ptr<const std::vector<Row>> written;
+  for (auto& rows : cut_rows_)
+    if (rows != nullptr && rows != cut_.rows) written = std::exchange(rows, nullptr);
+  return written;
+}
+
 void State::settled(std::uint64_t sequence) {
-  auto* found = task(sequence);
-  if (found == nullptr) return;
+  auto* found = tasks_.find(sequence);
+  if (found == nullptr) {
+    if ((tasks_.mark_of(sequence) & kInCut) != 0) tasks_.erase(sequence);
+    return;
+  }
   found->in_cut = false;
   count_clean(*found);
+}
+
+// ---------------------------------------------------------------- ended tasks as their rows
+
+bool State::can_pack(const Task& task) const {
+  return task.whole && !task.body_written && !task.in_cut && task.open_events == 0 && task.dirty_in == cut_number_ &&
+         task.info->idempotency_key.empty() && packed_.size() < kInCut;
+}
+
+void State::pack(Task& task) {
+  const auto sequence = task.info->id.sequence;
+  auto& row = packed_.emplace_back(Packed{.sequence = sequence, .row = encode_body(task)}).row;
+  dirty_bytes_ += sizeof(Row) + sizeof(Packed) + row.size();
+  dirty_bytes_ -= std::min(task.dirty_bytes, dirty_bytes_);
+  tasks_.mark(sequence, static_cast<std::uint32_t>(packed_.size()));
+}
+
+const std::string* State::packed_row(std::uint32_t mark) const {
+  if ((mark & kInCut) == 0) return &packed_[mark - 1].row;
+  const auto& rows = cut_rows_[(mark & kOddCut) != 0 ? 1 : 0];
+  return rows == nullptr ? nullptr : &(*rows)[(mark & kMarkIndex) - 1].value;
+}
+
+Task* State::unpack(std::uint64_t sequence) {
+  const auto mark = tasks_.mark_of(sequence);
+  const auto* row = mark == 0 ? nullptr : packed_row(mark);
+  if (row == nullptr) return nullptr;
+  auto loaded = load(sequence, *row, {}, true);
+  CHECK(loaded.has_value());  // we have written it
+  auto& task = **loaded;
+  clean_bytes_ -= std::exchange(task.counted_bytes, 0);
+  if ((mark & kInCut) != 0) {
+    task.in_cut = true;
+    return &task;
+  }
+  // As it was when it was packed: changed, and to be encoded for the next cut, whose list of tasks still names it.
+  task.body_written = false;
+  task.dirty_in = cut_number_;
+  task.dirty_bytes = bytes_of(task) + 2 * sizeof(Event);
+  dirty_bytes_ += task.dirty_bytes;
+  packed_[mark - 1].row = {};
+  return &task;
 }
 
 // ---------------------------------------------------------------- the scalars, and the way back
@@ -303,6 +377,7 @@ Result<void> State::restore_queue(std::string_view key, std::string_view value) 
   queues_by_id_[queue->id] = queue.get();
   auto text = queue_key(queue->tenant, queue->command);
   if (const auto topic = topics_.find(text); topic != topics_.end()) queue->topic = &topic->second;
+  seen_queue_ = nullptr;
   queues_[std::move(text)] = std::move(queue);
   return {};
 }

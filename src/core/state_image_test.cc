@@ -93,12 +93,14 @@ TEST(StateImage, CutsEvictionsAndRestartsNeverShowInTheState) {
       if (!state.cutting() && rng.next() % 8 == 0) state.begin_cut();
       if (state.cutting() && state.encode_cut(rng.next() % 4)) {
         auto cut = state.take_cut();
-        rows.write(cut.rows);
+        rows.write(*cut.rows);
+        if (rng.next() % 2 == 0) state.cut_written();  // or only with the last of its tasks
         image_records = cut.records;
         for (const auto sequence : cut.sequences) {
           state.settled(sequence);
           if (rng.next() % 2 == 0) state.evict(sequence);
         }
+        state.cut_written();
       }
       if (rng.next() % 40 != 0) continue;
       State restarted;
@@ -114,18 +116,18 @@ TEST(StateImage, CutsEvictionsAndRestartsNeverShowInTheState) {
       Rows latest = rows;
       restarted.begin_cut();  // so that what was just retired is not read back
       restarted.encode_cut(SIZE_MAX);
-      latest.write(restarted.take_cut().rows);
+      latest.write(*restarted.take_cut().rows);
       load_all(restarted, latest);
       ASSERT_EQ(restarted.digest(), history[i].second) << "restarted after record " << i << " from " << image_records;
     }
     while (!state.cutting()) state.begin_cut();
     while (!state.encode_cut(100)) {
     }
-    rows.write(state.take_cut().rows);
+    rows.write(*state.take_cut().rows);
     if (state.changed()) {
       state.begin_cut();
       state.encode_cut(SIZE_MAX);
-      rows.write(state.take_cut().rows);
+      rows.write(*state.take_cut().rows);
     }
     load_all(state, rows);
     EXPECT_EQ(state.digest(), history.back().second);
@@ -139,7 +141,7 @@ TEST(StateImage, NothingOfATaskStaysBehind) {
   const auto save = [&] {
     w.state.begin_cut();
     w.state.encode_cut(SIZE_MAX);
-    rows.write(w.state.take_cut().rows);
+    rows.write(*w.state.take_cut().rows);
   };
   must(w.create({.webhook = "http://example.com/hook", .idempotency_key = "k", .content_hash = 1}));
   save();
@@ -165,7 +167,7 @@ TEST(StateImage, ATaskThatEndsBeforeItsFirstRowHasOneRowEvenWhenItsCommitComesLa
     w.state.begin_cut();
     w.state.encode_cut(SIZE_MAX);
     auto cut = w.state.take_cut();
-    rows.write(cut.rows);
+    rows.write(*cut.rows);
     for (const auto sequence : cut.sequences) w.state.settled(sequence);
   };
   const auto counts = [&] {
@@ -212,7 +214,7 @@ TEST(StateImage, ATaskWithAWebhookAndADeadOneHaveTheirEndInARowOfItsOwn) {
   w.state.begin_cut();
   w.state.encode_cut(SIZE_MAX);
   Rows rows;
-  rows.write(w.state.take_cut().rows);
+  rows.write(*w.state.take_cut().rows);
   EXPECT_EQ(rows.of(Table::kDone).size(), 2U);
   for (const auto& [key, body] : rows.of(Table::kBody)) EXPECT_FALSE(is_whole(body));
 }

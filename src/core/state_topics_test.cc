@@ -288,7 +288,8 @@ TEST(Catalogue, ABadRowIsRefused) {
   w.state.begin_cut();
   w.state.encode_cut(SIZE_MAX);
   int seen = 0;
-  for (const auto& row : w.state.take_cut().rows) {
+  const auto rows = w.state.take_cut().rows;
+  for (const auto& row : *rows) {
     const bool topic = row.key.starts_with(kTopicRows);
     if (!topic && !row.key.starts_with(kSubscriptionRows)) continue;
     ++seen;

@@ -147,11 +147,11 @@ inline const Task& must(const Result<Effects>& effects) {
 inline Code code_of(const Result<Effects>& effects) { return effects ? Code::kInternal : effects.error().code; }
 
 // Finished tasks whose time has come, in order of it.
-inline std::vector<std::uint64_t> over(const State& state, std::int64_t now_ns) {
+inline std::vector<std::uint64_t> over(State& state, std::int64_t now_ns) {
   std::set<std::pair<std::int64_t, std::uint64_t>> found;
-  state.each_in_memory([&](const Task& task) {
-    if (task.finished() && task.retire_ns <= now_ns) found.emplace(task.retire_ns, task.info->id.sequence);
-  });
+  for (std::uint64_t sequence = 1; sequence <= state.last_sequence(); ++sequence)
+    if (const auto* task = state.task(sequence); task != nullptr && task->finished() && task->retire_ns <= now_ns)
+      found.emplace(task->retire_ns, sequence);
   std::vector<std::uint64_t> sequences;
   for (const auto& [time, sequence] : found) sequences.push_back(sequence);
   return sequences;

@@ -89,7 +89,7 @@ bool Image::step() {
     fail_with(synced.error());
     return false;
   }
-  if (auto written = store_.write(position, cut.rows); !written) {
+  if (auto written = store_.write(position, *cut.rows); !written) {
     fail_with(written.error());
     return false;
   }

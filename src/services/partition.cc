@@ -212,9 +212,12 @@ Result<core::Effects> Partition::change(const core::Record& record) {
     effects->events.each(task->timeline, [&](const core::Event& event) {
       group_.spans.push_back({.info = task->info, .event = event, .replay = false, .context = {}, .tracestate = {}});
     });
-  if (effects->became_ready || effects->consumer_left) {
+  if ((effects->became_ready && task->queue->id != woken_id_) || effects->consumer_left) {
     const auto woken = woken_.insert(core::queue_key(task->info->tenant, task->info->command)).first;
-    if (effects->became_ready) note_ready(task->info, *woken);
+    if (effects->became_ready) {
+      note_ready(task->info, *woken);
+      woken_id_ = task->queue->id;
+    }
   }
   if (effects->copy != nullptr) note_copy(*effects);
   if (effects->finished)
@@ -312,6 +315,7 @@ void Partition::run_timers() {
 }
 
 void Partition::serve_parked() {
+  woken_id_ = 0;
   for (const auto& key : std::exchange(woken_, {})) {
     const auto tenant = key.substr(0, key.find('\0'));
     // Where its topic has no room for another worker, only they may have a task: of each the claim that is next.

@@ -270,9 +270,13 @@ class Partition final : public Broker {
   void resumed(const std::string& tenant, const std::string& command);
   [[nodiscard]] QueueStats stats_of(std::string_view tenant, std::string_view command);
   [[nodiscard]] std::optional<Error> create_refusal(bool needs_rows) const;
-  void create_now(const Caller& caller, std::vector<Result<core::CreateRecord>> records,
-                  const std::vector<std::pair<std::optional<std::int64_t>, std::int64_t>>& when,
-                  Done<std::vector<Result<TaskSnapshot>>> reply);
+  struct Prepared {  // a create, of which all is known but the time
+    core::Record record;
+    std::optional<Error> refused;
+    std::optional<std::int64_t> run_at_ns;
+    std::int64_t delay_ms = 0;
+  };
+  void create_now(const Caller& caller, std::vector<Prepared> creates, Done<std::vector<Result<TaskSnapshot>>> reply);
   void try_claim(CallId id, Caller caller, ClaimTasks ask, std::int64_t deadline_ns, Done<std::vector<TaskSnapshot>> done);
   Result<core::Effects> change(const core::Record& record);  // apply, log, note spans and wake-ups
   void answer(std::move_only_function<void()> release);
@@ -323,6 +327,7 @@ class Partition final : public Broker {
   Outbox outbox_;
   std::unordered_set<std::uint64_t> has_turn_;  // deliveries in the outbox whose rate token has been taken
   std::set<std::string> woken_;  // keys of queues that got a ready task in this round
+  std::uint32_t woken_id_ = 0;   // the queue that has just got one, and is in `woken_` and `news_`; 0: none
   Notifier notifier_;
   std::unordered_map<std::string, std::shared_ptr<const core::TaskInfo>> news_;  // of this round: queue -> what woke it
   std::int64_t subscriptions_swept_ns_ = 0;

@@ -38,8 +38,8 @@ core::TraceId random_trace_id(Rng& rng) {
 }
 
 // Everything of a create that needs neither the time nor the state.
-Result<core::CreateRecord> prepare(const PartitionOptions& options, observe::Tracer& tracer, Rng& rng,
-                                   const Caller& caller, CreateTask&& ask) {
+Result<void> prepare(const PartitionOptions& options, observe::Tracer& tracer, Rng& rng, const Caller& caller,
+                     CreateTask&& ask, core::CreateRecord& r) {
   if (blank(ask.command) || ask.command.size() > kCommandBytesMax)
     return fail(Code::kInvalidCommand, "invalid command");
   if (ask.command.find('\0') != std::string::npos) return fail(Code::kInvalidCommand, "invalid command");
@@ -48,7 +48,6 @@ Result<core::CreateRecord> prepare(const PartitionOptions& options, observe::Tra
   if (ask.delay_ms < 0) return fail(Code::kInvalidDelay, "invalid 'delaySeconds' (must be >= 0)");
   if (ask.idempotency_key.size() > kIdempotencyKeyBytesMax)
     return fail(Code::kInvalidArgument, "idempotencyKey is too long");
-  core::CreateRecord r;
   r.partition = options.partition;
   r.id_random = rng.next() & core::kIdRandomMask;
   r.key_ttl_ns = options.idempotency_ttl_seconds * kNanosPerSecond;
@@ -80,7 +79,7 @@ Result<core::CreateRecord> prepare(const PartitionOptions& options, observe::Tra
     r.create_parent = r.trace.span.span_id;
     r.timeline_trace_id = r.trace.span.valid() ? r.trace.span.trace_id : random_trace_id(rng);
   }
-  return r;
+  return {};
 }
 
 }  // namespace
@@ -151,31 +150,33 @@ TaskSnapshot Partition::snapshot(const core::Task& task) {
 // ---------------------------------------------------------------- create and claim
 
 void Partition::create(Caller caller, std::vector<CreateTask> asks, Done<std::vector<Result<TaskSnapshot>>> done) {
-  std::vector<Result<core::CreateRecord>> records;
-  std::vector<std::pair<std::optional<std::int64_t>, std::int64_t>> when;
-  records.reserve(asks.size());
+  std::vector<Prepared> creates(asks.size());
   std::size_t bytes = 0;
-  for (auto& ask : asks) {
+  std::vector<std::pair<std::string, std::string>> keys;
+  for (std::size_t i = 0; i < asks.size(); ++i) {
+    auto& ask = asks[i];
     bytes +=
         ask.payload.size() + ask.command.size() + ask.incoming.tracestate.size() + ask.incoming.baggage.size() + 512;
-    when.emplace_back(ask.run_at_ns, ask.delay_ms);
-    records.push_back(prepare(options_, deps_.tracer, deps_.rng, caller, std::move(ask)));
+    auto& create = creates[i];
+    create.run_at_ns = ask.run_at_ns;
+    create.delay_ms = ask.delay_ms;
+    auto& record = create.record.emplace<core::CreateRecord>();
+    if (auto good = prepare(options_, deps_.tracer, deps_.rng, caller, std::move(ask), record); !good)
+      create.refused = std::move(good).error();
+    else if (!record.idempotency_key.empty())
+      keys.emplace_back(record.tenant, record.idempotency_key);
   }
-  std::vector<std::pair<std::string, std::string>> keys;
-  for (const auto& record : records)
-    if (record && !record->idempotency_key.empty()) keys.emplace_back(record->tenant, record->idempotency_key);
   post<std::vector<Result<TaskSnapshot>>>(
       Kind::kCreate, bytes, std::move(done),
-      [this, caller = std::move(caller), records = std::move(records), when = std::move(when),
-       keys = std::move(keys), bytes](auto reply) mutable {
+      [this, caller = std::move(caller), creates = std::move(creates), keys = std::move(keys), bytes](auto reply) mutable {
         if (const auto refusal = create_refusal(!keys.empty()))
           return answer([reply = std::move(reply), error = *refusal]() mutable {
             reply(std::unexpected<Error>(std::move(error)));
           });
-        if (keys.empty()) return create_now(caller, std::move(records), when, std::move(reply));
-        with_holders(std::move(keys), bytes, [this, caller = std::move(caller), records = std::move(records),
-                                       when = std::move(when), reply = std::move(reply)]() mutable {
-          create_now(caller, std::move(records), when, std::move(reply));
+        if (keys.empty()) return create_now(caller, std::move(creates), std::move(reply));
+        with_holders(std::move(keys), bytes, [this, caller = std::move(caller), creates = std::move(creates),
+                                              reply = std::move(reply)]() mutable {
+          create_now(caller, std::move(creates), std::move(reply));
         });
       });
 }
@@ -187,22 +188,22 @@ std::optional<Error> Partition::create_refusal(bool needs_rows) const {
   return std::nullopt;
 }
 
-void Partition::create_now(const Caller& caller, std::vector<Result<core::CreateRecord>> records,
-                           const std::vector<std::pair<std::optional<std::int64_t>, std::int64_t>>& when,
+void Partition::create_now(const Caller& caller, std::vector<Prepared> creates,
                            Done<std::vector<Result<TaskSnapshot>>> reply) {
   std::vector<Result<TaskSnapshot>> answers;
-  answers.reserve(records.size());
+  answers.reserve(creates.size());
   const auto received = time_.to_record_ns(caller.received_steady_ns);
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    if (!records[i]) {
-      answers.push_back(std::unexpected<Error>(records[i].error()));
+  for (auto& create : creates) {
+    if (create.refused) {
+      answers.push_back(std::unexpected<Error>(*std::move(create.refused)));
       continue;
     }
-    core::Record record(*std::move(records[i]));
-    auto& r = std::get<core::CreateRecord>(record);
+    const auto& record = create.record;
+    auto& r = std::get<core::CreateRecord>(create.record);
     r.time_ns = stamp_ns_;
     r.received_ns = received;
-    const auto [run_at, delay_ms] = when[i];
+    const auto run_at = create.run_at_ns;
+    const auto delay_ms = create.delay_ms;
     const auto delay_max_ms = (INT64_MAX / 4 - stamp_ns_) / kNanosPerMilli;
     r.visible_ns = run_at          ? *run_at
                    : delay_ms == 0 ? 0

@@ -86,7 +86,7 @@ void Partition::serve(Waiting& waiting) {
 
 // False: somebody waits who needs it.
 bool Partition::let_go(std::uint64_t sequence) {
-  const auto* task = state_.task(sequence);
+  const auto* task = state_.peek(sequence);
   if (task == nullptr) return true;
   if (pins_.contains(sequence)) return false;
   const auto& info = *task->info;
@@ -254,7 +254,7 @@ Result<void> Partition::find_holder(const storage::Store& store, const std::stri
 void Partition::keep_memory_small() {
   std::erase_if(visitors_, [this](std::uint64_t sequence) { return let_go(sequence); });
   while (!read_ahead_.empty()) {
-    const auto* task = state_.task(read_ahead_.front());
+    const auto* task = state_.peek(read_ahead_.front());
     const bool waits = task != nullptr && task->counted_bytes != 0;
     if (waits && state_.clean_bytes() <= options_.ready_bytes_max) break;
     if (waits && !let_go(read_ahead_.front())) visitors_.push_back(read_ahead_.front());
@@ -263,7 +263,7 @@ void Partition::keep_memory_small() {
   if (read_ahead_.size() <= 2 * state_.tasks_in_memory() + 1024) return;
   std::unordered_set<std::uint64_t> kept;  // most of it has gone, or stands there twice
   std::erase_if(read_ahead_, [&](std::uint64_t sequence) {
-    return state_.task(sequence) == nullptr || !kept.insert(sequence).second;
+    return state_.peek(sequence) == nullptr || !kept.insert(sequence).second;
   });
 }
 
@@ -307,10 +307,12 @@ void Partition::drive_cut() {
 // Lets go of what the image has written, a little in each round.
 void Partition::settle() {
   if (!settling_) return;
+  // Thousands of rows: their memory is given back by the thread that has written them.
+  if (auto rows = state_.cut_written()) image_->run_between([rows = std::move(rows)] {});
   for (std::size_t left = kSettledPerRound; left > 0 && settled_ < to_settle_.size(); --left) {
     const auto sequence = to_settle_[settled_++];
     state_.settled(sequence);
-    const auto* task = state_.task(sequence);
+    const auto* task = state_.peek(sequence);
     if (task == nullptr) continue;
     if (task->finished() || state_.clean_bytes() > options_.ready_bytes_max)
       visitors_.push_back(sequence);  // leaves at the end of the round

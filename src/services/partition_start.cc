@@ -144,10 +144,11 @@ Result<void> Partition::save_now(const storage::Position& position) {
   state_.begin_cut();
   state_.encode_cut(SIZE_MAX);
   auto cut = state_.take_cut();
-  CODEQ_TRY_VOID(deps_.store.write(position, cut.rows));
+  CODEQ_TRY_VOID(deps_.store.write(position, *cut.rows));
+  state_.cut_written();
   for (const auto sequence : cut.sequences) {
     state_.settled(sequence);
-    const auto* task = state_.task(sequence);
+    const auto* task = state_.peek(sequence);
     if (task != nullptr && (task->finished() || state_.clean_bytes() > options_.ready_bytes_max))
       state_.evict(sequence);
   }

@@ -1,5 +1,7 @@
 #include "transport/grpc/frame.h"
 
+#include <array>
+
 namespace codeq::transport::grpc {
 namespace {
 
@@ -31,8 +33,9 @@ void FrameReader::compact() {
 }
 
 void append_frame_prefix(std::string& out, std::size_t message_bytes) {
-  out += '\0';
-  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(message_bytes >> static_cast<unsigned>(shift));
+  std::array<char, kFramePrefixBytes> prefix{};
+  for (std::size_t i = 1; i < prefix.size(); ++i) prefix[i] = static_cast<char>(message_bytes >> (8 * (4 - i)));
+  out.append(prefix.data(), prefix.size());
 }
 
 }  // namespace codeq::transport::grpc

@@ -96,6 +96,8 @@ void append_worker_error(std::string& out, std::string_view code, std::string_vi
 inline constexpr std::size_t kTaskOverheadBytes = 2048;
 // How large the task is as a message.
 std::size_t task_message_bytes(const services::TaskSnapshot& task);
+// No less than that; a few additions.
+std::size_t task_message_bytes_at_most(const services::TaskSnapshot& task);
 
 // ---------------------------------------------------------------- health
 

@@ -238,10 +238,11 @@ std::size_t WorkerCall::hand_out_singles(const std::vector<services::TaskSnapsho
 bool WorkerCall::hand_out_batch(std::vector<services::TaskSnapshot> tasks) {
   // Payloads were bounded by the claim; what came with the tasks may still make the message too large.
   std::size_t bytes = 0, fit = 0;
-  while (fit < tasks.size()) {
+  for (const auto& task : tasks) bytes += task_message_bytes_at_most(task);
+  if (bytes <= deps_.limits.message_bytes_max) fit = tasks.size();  // nearly always: no need to look closer
+  for (bytes = 0; fit < tasks.size(); ++fit) {
     bytes += task_message_bytes(tasks[fit]);
     if (bytes > deps_.limits.message_bytes_max) break;
-    ++fit;
   }
   if (fit == 0) {
     turn_down_too_large(tasks.front());
