@@ -204,6 +204,93 @@ TEST(StateImage, ATaskThatEndsBeforeItsFirstRowHasOneRowEvenWhenItsCommitComesLa
   EXPECT_EQ(into.result->result_json, w.state.task(sequence)->result->result_json);
 }
 
+struct Packing {
+  World w;
+  Rows rows;
+  // A task that has ended, with its commit.
+  std::uint64_t ended() {
+    must(w.create({}));
+    const auto& task = must(w.claim(kAlice));
+    const auto sequence = task.info->id.sequence;
+    EXPECT_TRUE(w.submit(kAlice, task).has_value());
+    EXPECT_NE(w.state.peek(sequence), nullptr) << "its commit is still under way";
+    EXPECT_TRUE(w.state.apply(DurableRecord{.time_ns = w.now, .upto = w.state.records(), .durable_ns = w.now + 5}));
+    return sequence;
+  }
+  Cut cut() {
+    w.state.begin_cut();
+    w.state.encode_cut(SIZE_MAX);
+    return w.state.take_cut();
+  }
+  void written(const Cut& cut) {
+    rows.write(*cut.rows);
+    w.state.cut_written();
+    for (const auto sequence : cut.sequences) w.state.settled(sequence);
+  }
+  void retire(std::uint64_t sequence) {
+    const auto entry = w.state.retire_entry(*w.state.task(sequence));
+    w.now = entry.retire_ns;
+    ASSERT_TRUE(w.state.apply(RetireBatchRecord{.time_ns = w.now, .entries = {entry}}));
+  }
+};
+
+TEST(StateImage, ATaskThatHasEndedIsKeptAsItsRowUntilTheStoreHasIt) {
+  Packing p;
+  auto& state = p.w.state;
+  const auto first = p.ended();
+  EXPECT_EQ(state.peek(first), nullptr);
+  EXPECT_EQ(state.tasks_in_memory(), 1U);
+  const auto kept = state.digest();
+
+  // Whoever asks gets it as it was, and it goes into the next cut all the same.
+  const auto* task = state.task(first);
+  ASSERT_NE(task, nullptr);
+  EXPECT_EQ(task->place, Place::kDone);
+  EXPECT_EQ(task->timeline.events().back().end_ns, p.w.now + 5);
+  EXPECT_EQ(state.peek(first), task);
+  EXPECT_EQ(state.digest(), kept);
+  EXPECT_FALSE(state.evict(first)) << "the store does not have it";
+
+  const auto second = p.ended();
+  auto cut = p.cut();
+  EXPECT_EQ(state.peek(second), nullptr);
+  const auto third = p.ended();  // belongs to the next one
+  ASSERT_NE(state.task(second), nullptr) << "the cut is still under way";
+  EXPECT_FALSE(state.evict(second));
+  p.written(cut);
+  EXPECT_EQ(p.rows.of(Table::kBody).size(), 2U);
+  EXPECT_TRUE(state.evict(first));
+  EXPECT_TRUE(state.evict(second));
+  EXPECT_EQ(state.task(second), nullptr);
+  load(state, p.rows, second);
+  EXPECT_EQ(state.task(second)->result->result_json, state.task(third)->result->result_json);
+
+  cut = p.cut();
+  p.rows.write(*cut.rows);
+  state.cut_written();
+  EXPECT_EQ(state.task(state.last_sequence() + 1), nullptr);
+  const auto fourth = p.ended();
+  for (const auto sequence : cut.sequences) state.settled(sequence);
+  EXPECT_NE(state.task(fourth), nullptr) << "what the written cut does not have stays";
+}
+
+TEST(StateImage, AnEndedTaskThatRetiresBeforeTheStoreHasItLeavesNothingBehind) {
+  Packing p;
+  auto& state = p.w.state;
+  const auto first = p.ended();
+  p.retire(first);  // before the cut
+  p.written(p.cut());
+  const auto second = p.ended();
+  const auto cut = p.cut();
+  p.retire(second);  // while the cut is under way
+  EXPECT_EQ(state.task(second), nullptr);
+  p.written(cut);
+  p.written(p.cut());
+  for (const auto table : {Table::kBody, Table::kDone, Table::kLive, Table::kRetire, Table::kQueue})
+    EXPECT_TRUE(p.rows.of(table).empty()) << static_cast<int>(table);
+  EXPECT_EQ(state.tasks_in_memory(), 0U);
+}
+
 // What waits for a webhook goes on changing, and what died may come back: those have rows of their own.
 TEST(StateImage, ATaskWithAWebhookAndADeadOneHaveTheirEndInARowOfItsOwn) {
   World w;

@@ -38,5 +38,30 @@ TEST(TaskTable, HoldsWhatAMapWouldHold) {
   EXPECT_EQ(table.find(1000), nullptr);
 }
 
+TEST(TaskTable, AMarkTakesATasksPlaceAndGivesItBack) {
+  TaskTable<int> table;
+  table.insert(7, std::make_unique<int>(70));
+  table.insert(8, std::make_unique<int>(80));
+  EXPECT_EQ(table.mark_of(7), 0U);
+  table.mark(7, 3);
+  EXPECT_EQ(table.find(7), nullptr);
+  EXPECT_EQ(table.mark_of(7), 3U);
+  table.mark(7, 4);  // it is elsewhere now
+  EXPECT_EQ(table.size(), 2U);
+  std::map<std::uint64_t, std::uint32_t> marks;
+  table.each_mark([&](std::uint64_t sequence, std::uint32_t mark) { marks[sequence] = mark; });
+  EXPECT_EQ(marks, (std::map<std::uint64_t, std::uint32_t>{{7, 4}}));
+  table.insert(7, std::make_unique<int>(71));
+  EXPECT_EQ(*table.find(7), 71);
+  EXPECT_EQ(table.mark_of(7), 0U);
+  EXPECT_EQ(table.size(), 2U);
+  table.mark(7, 5);
+  table.erase(8);
+  EXPECT_EQ(table.size(), 1U);
+  table.erase(7);
+  EXPECT_EQ(table.size(), 0U);
+  EXPECT_EQ(table.mark_of(7), 0U);
+}
+
 }  // namespace
 }  // namespace codeq::core

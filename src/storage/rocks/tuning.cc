@@ -75,6 +75,8 @@ rocksdb::ColumnFamilyOptions tune_table(core::Table table, const Options& option
   family.target_file_size_base = std::clamp(options.write_buffer_bytes, 64 * kKiB, 64 * kMiB);
   family.max_bytes_for_level_base = 4 * family.target_file_size_base;
   family.compression = is_text(table) ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+  // What is flushed is written again by the first compaction, soon: compressing it twice would cost more than it saves.
+  if (is_text(table)) family.compression_per_level = {rocksdb::kNoCompression, rocksdb::kLZ4Compression};
   if (is_sequential(table)) {
     // Big-endian numbers share their first byte: one hint per table, and an insert starts where the last one ended.
     family.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
