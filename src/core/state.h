@@ -1,7 +1,8 @@
 // The state of one partition and the one function that changes it.
 //
 // Shape    per (tenant, lower-cased command) ten FIFO queues of sequences; what is due, by time; the whole of a task only
-//          while it has changed since the last image, or is wanted: the rest are rows of the store (rows.h)
+//          while it has changed since the last image, or is wanted: the rest are rows of the store (rows.h), and a task
+//          that has ended is its row from then on
 // Time     never reads a clock: `time_ns` comes with each record, so that a replay rebuilds the same state
 // Threads  owned by one partition thread, no locking inside
 // Cost     a record is O(log n) in the tasks that wait for a time, O(1) in everything else; memory: 8 bytes for a task
