@@ -4,8 +4,8 @@
 //   codeq_stages --count [REGEX]                    for callgrind, see count.py: one process and fixed laps for each stage
 //   codeq_stages --list                             the names
 //
-// Counting  what runs inside `counted` is to be counted (callgrind --toggle-collect=*counted*); the process of a stage is forked, so
-//           that no stage changes another one's heap. A line `PID<tab>NAME<tab>ITEMS<tab>PHASE,...` each says what was run.
+// Counting  what runs inside `counted` is to be counted (--toggle-collect of callgrind); the process of a stage is forked,
+//           so that no stage changes another one's heap. A line `PID<tab>NAME<tab>ITEMS<tab>PHASE,...` each says what was run.
 #include <benchmark/benchmark.h>
 #include <sys/wait.h>
 #include <unistd.h>

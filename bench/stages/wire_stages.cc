@@ -1,192 +1,23 @@
-// Messages read and written: protobuf for the streams, requests and JSON for HTTP. The task has a payload of 300 bytes and a trace.
-#include <protozero/pbf_writer.hpp>
-#include <string>
-
-#include "core/json_scan.h"
+// Messages read and written: protobuf for the streams, requests and JSON for HTTP.
+#include "messages.h"
 #include "stage.h"
-#include "transport/grpc/frame.h"
-#include "transport/grpc/messages.h"
-#include "transport/http/decode.h"
-#include "transport/http/json_write.h"
-#include "transport/http/request.h"
-#include "work.h"
 
 namespace codeq::stages {
-namespace {
-
-namespace grpc = transport::grpc;
-namespace http = transport::http;
-using protozero::pbf_writer;
-
-constexpr std::size_t kDepthMax = 64;
-constexpr std::size_t kMessageBytesMax = std::size_t{4} << 20;
-constexpr std::size_t kBurst = 16;  // messages of one read
-
-std::vector<services::TaskSnapshot> claimed(std::size_t count) {
-  QuietBroker broker(1);
-  Work work(broker, count);
-  work.create();
-  work.claim();
-  return work.held();
-}
-
-std::string frame(std::uint32_t tag, const std::string& body) {
-  std::string message, framed;
-  pbf_writer(message).add_message(tag, body);
-  grpc::append_frame_prefix(framed, message.size());
-  return framed + message;
-}
-std::string create_message() {
-  std::string body;
-  pbf_writer out(body);
-  out.add_uint64(1, 123'456);
-  out.add_string(2, kCommand);
-  out.add_bytes(3, kPayload);
-  out.add_int32(4, 5);
-  return frame(2, body);
-}
-std::string ready_message() {
-  std::string body;
-  pbf_writer out(body);
-  out.add_string(1, kCommand);
-  out.add_int32(2, 60);
-  return frame(2, body);
-}
-std::string result_message(const services::TaskSnapshot& task) {
-  std::string body;
-  pbf_writer out(body);
-  out.add_string(1, task.info->id_text);
-  out.add_string(2, "COMPLETED");
-  out.add_bytes(3, kResult);
-  return frame(3, body);
-}
-
-// Reads a burst of frames of that kind; `take` gets each message.
-template <class Take>
-std::move_only_function<void()> reading(const std::string& framed, Take take) {
-  std::string burst;
-  for (std::size_t i = 0; i < kBurst; ++i) burst += framed;
-  return [burst = std::move(burst), take, reader = std::make_unique<grpc::FrameReader>()] {
-    reader->feed(burst);
-    std::string_view message;
-    while (reader->next(kMessageBytesMax, message) == grpc::FrameReader::State::kMessage) take(message);
-    reader->compact();
-  };
-}
-void take_create(std::string_view message) {
-  const auto event = grpc::read_producer_event(message);
-  const auto create = grpc::read_create(event->body);
-  CHECK(create.has_value() && core::valid_json(create->payload, kDepthMax));
-  keep(*create);
-}
-void take_ready(std::string_view message) {
-  const auto event = grpc::read_worker_event(message);
-  const auto ready = grpc::read_ready(event->body, 100);
-  CHECK(ready.has_value() && ready->lease_seconds == 60);
-  keep(*ready);
-}
-void take_result(std::string_view message) {
-  const auto event = grpc::read_worker_event(message);
-  const auto result = grpc::read_result(event->body);
-  CHECK(result.has_value() && core::valid_json(result->result_json, kDepthMax));
-  keep(*result);
-}
-
-// Appends to a buffer that is emptied and kept, as a connection's is.
-template <class Append>
-std::move_only_function<void()> writing(std::size_t tasks, Append append) {
-  return [tasks = claimed(tasks), append, out = std::string()]() mutable {
-    out.clear();
-    append(out, tasks);
-    keep(out);
-  };
-}
-
-std::string request(const char* target, const std::string& body) {
-  return std::string("POST ") + target +
-         " HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer 0123456789abcdef0123456789abcdef\r\n"
-         "Content-Type: application/json\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
-         "Content-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-// Reads that request; `take` gets its body.
-template <class Take>
-std::move_only_function<void()> requests(const char* target, const std::string& body, Take take) {
-  return [bytes = request(target, body), take,
-          reader = std::make_unique<http::RequestReader>(http::RequestLimits{})]() mutable {
-    for (std::string_view left = bytes; !left.empty();) left.remove_prefix(reader->feed(left));
-    CHECK(reader->state() == http::RequestReader::State::kComplete);
-    take(std::string_view(reader->request().body));
-    reader->next();
-  };
-}
-
-std::string http_create() { return R"({"command":")" + kCommand + R"(","priority":5,"payload":)" + kPayload + "}"; }
-
-}  // namespace
 
 void add_wire_stages(Stages& stages) {
-  using Tasks = std::vector<services::TaskSnapshot>;
   constexpr std::size_t kLaps = 20;
-  stages.push_back(plain("grpc/read/create", kBurst, kLaps, [] { return reading(create_message(), &take_create); }));
-  stages.push_back(plain("grpc/read/ready", kBurst, kLaps, [] { return reading(ready_message(), &take_ready); }));
-  stages.push_back(plain("grpc/read/result", kBurst, kLaps,
-                         [] { return reading(result_message(claimed(1).front()), &take_result); }));
-  stages.push_back(plain("grpc/write/create_ack", kBurst, kLaps, [] {
-    return writing(kBurst, [](std::string& out, const Tasks& tasks) {
-      for (const auto& task : tasks) grpc::append_create_ack(out, {.seq = 7, .task_id = task.info->id_text, .error = {}});
-    });
-  }));
-  stages.push_back(plain("grpc/write/task", kBurst, kLaps, [] {
-    return writing(kBurst, [](std::string& out, const Tasks& tasks) {
-      for (const auto& task : tasks) grpc::append_task(out, task);
-    });
-  }));
-  stages.push_back(plain("grpc/write/task_batch:32", 32, kLaps, [] {
-    return writing(32, [](std::string& out, const Tasks& tasks) { grpc::append_task_batch(out, tasks); });
-  }));
-  stages.push_back(plain("grpc/write/result_ack", kBurst, kLaps, [] {
-    return writing(kBurst, [](std::string& out, const Tasks& tasks) {
-      for (const auto& task : tasks) grpc::append_result_ack(out, {.task_id = task.info->id_text, .error = {}});
-    });
-  }));
-  stages.push_back(plain("http/read/create", 1, 8 * kLaps, [] {
-    return requests("/v1/codeq/tasks", http_create(), [](std::string_view body) {
-      const auto task = http::decode_create(body, kDepthMax);
-      CHECK(task.has_value());
-      keep(*task);
-    });
-  }));
-  stages.push_back(plain("http/read/create_batch:32", 32, kLaps, [] {
-    std::string body = R"({"tasks":[)";
-    for (int i = 0; i < 32; ++i) body += (i == 0 ? "" : ",") + http_create();
-    return requests("/v1/codeq/tasks/batch", body + "]}", [](std::string_view text) {
-      const auto tasks = http::decode_create_batch(text, kDepthMax);
-      CHECK(tasks.has_value() && tasks->size() == 32);
-      keep(*tasks);
-    });
-  }));
-  stages.push_back(plain("http/read/claim", 1, 8 * kLaps, [] {
-    const std::string body = R"({"commands":[")" + kCommand + R"("],"leaseSeconds":60,"waitSeconds":10})";
-    return requests("/v1/codeq/tasks/claim", body, [](std::string_view text) {
-      const auto claim = http::decode_claim(text, kDepthMax);
-      CHECK(claim.has_value());
-      keep(*claim);
-    });
-  }));
-  stages.push_back(plain("http/read/submit", 1, 8 * kLaps, [] {
-    const std::string body = R"({"status":"COMPLETED","result":)" + kResult + "}";
-    return requests("/v1/codeq/tasks/019e0000-0000-8000-8000-000000000001/result", body, [](std::string_view text) {
-      const auto submit = http::decode_submit(text, kDepthMax);
-      CHECK(submit.has_value());
-      keep(*submit);
-    });
-  }));
-  stages.push_back(plain("http/write/task", kBurst, kLaps, [] {
-    return writing(kBurst, [zone = http::ZoneOffset()](std::string& out, const Tasks& tasks) {
-      for (const auto& task : tasks) http::append_task(out, task, zone, true);
-    });
-  }));
+  stages.push_back(plain("grpc/read/create", kBurst, kLaps, &read_grpc_creates));
+  stages.push_back(plain("grpc/read/ready", kBurst, kLaps, &read_grpc_readies));
+  stages.push_back(plain("grpc/read/result", kBurst, kLaps, &read_grpc_results));
+  stages.push_back(plain("grpc/write/create_ack", kBurst, kLaps, &write_grpc_create_acks));
+  stages.push_back(plain("grpc/write/task", kBurst, kLaps, &write_grpc_tasks));
+  stages.push_back(plain("grpc/write/task_batch:32", 32, kLaps, &write_grpc_task_batch));
+  stages.push_back(plain("grpc/write/result_ack", kBurst, kLaps, &write_grpc_result_acks));
+  stages.push_back(plain("http/read/create", 1, 8 * kLaps, &read_http_create));
+  stages.push_back(plain("http/read/create_batch:32", 32, kLaps, &read_http_create_batch));
+  stages.push_back(plain("http/read/claim", 1, 8 * kLaps, &read_http_claim));
+  stages.push_back(plain("http/read/submit", 1, 8 * kLaps, &read_http_submit));
+  stages.push_back(plain("http/write/task", kBurst, kLaps, &write_http_tasks));
 }
 
 }  // namespace codeq::stages
