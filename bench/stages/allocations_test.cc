@@ -1,4 +1,4 @@
-// How often each operation asks for memory in steady state, against a budget. A program of its own: operator new is replaced.
+// How often each operation asks for memory in steady state, against a budget. A program of its own: it replaces new.
 //
 // Shape    whole operations through a partition in one thread (quiet_broker.h), then the messages of both wires; payload of
 //          300 bytes, one batch size at a time. Counts do not depend on the machine, the sanitizer or the time

@@ -6,8 +6,9 @@
 Unit      instructions in user space a task (or message), by valgrind's callgrind; kernel and disk are not in them
 Compares  with instructions/ID-RELEASE.json of this machine's release (debian-12.json): compiler, libc and RocksDB are others
           elsewhere. Where there is no such file the counts are printed and nothing can fail
-Fails     status 1 where a stage takes more than --limit percent more; `--accept` writes what was counted as the new measure.
-          The phases of a stage are shown, but only the whole is judged: work may move from one to another
+Fails     status 1 where a stage takes more than --limit percent more; `--accept` writes what was counted as the new measure
+          and into the table of docs/performance.md. The phases of a stage are shown, but only the whole is judged: work may
+          move from one to another
 Repeats   seeded chance, manual clock, an allocator without a clock, functions of libc for the oldest processor: two runs
           differ by less than 0.1 %
 """
@@ -23,6 +24,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parents[1]
+PAGE = TOP / "docs" / "performance.md"
 PHASE = re.compile(r"codeq::stages::counted<(\d+)u?l?>\(")
 # Which of its functions libc and the allocator take must not depend on this processor, their number or the time.
 ENVIRONMENT = {
@@ -108,6 +110,18 @@ def compare(counts, kept, limit):
     return dearer, cheaper, new
 
 
+def write_table(stages):
+    """The kept counts as the table of docs/performance.md."""
+    lines = ["| stage, with its phases | instructions a task or message |", "|---|---:|"]
+    for name, phases in stages.items():
+        parts = ", ".join(f"{phase} {count:,.0f}" for phase, count in phases.items() if phase)
+        lines.append(f"| {name}{': ' + parts if parts else ''} | {sum(phases.values()):,.0f} |")
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(f"<!-- bench/stages/count.py, {release()} -->\n")
+    _, end, after = rest.partition("<!-- end of counts -->\n")
+    if begin and end:  # the page shows one release
+        PAGE.write_text(before + begin + "\n".join(lines) + "\n" + end + after, encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, default=TOP / "build" / "ci" / "bench" / "stages" / "codeq_stages")
@@ -132,6 +146,7 @@ def main():
         stages = kept | counts if options.filter else counts
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({"versions": versions(), "stages": stages}, indent=1) + "\n", encoding="utf-8")
+        write_table(stages)
         print(f"kept in {path.relative_to(TOP)}")
         return 0
     if not kept:

@@ -5,7 +5,7 @@
 //   codeq_stages --list                             the names
 //
 // Counting  what runs inside `counted` is to be counted (--toggle-collect of callgrind); the process of a stage is forked,
-//           so that no stage changes another one's heap. A line `PID<tab>NAME<tab>ITEMS<tab>PHASE,...` each says what was run.
+//           so that no stage changes another one's heap. Lines PID<tab>NAME<tab>ITEMS<tab>PHASE,... say what was run.
 #include <benchmark/benchmark.h>
 #include <sys/wait.h>
 #include <unistd.h>
