@@ -31,7 +31,8 @@ class CoreWork {
       create.default_attempts = true;
       create.traced = traced;
       creates_[i] = std::move(create);
-      claims_[i] = core::ClaimRecord{.worker = worker, .lease_ns = 60 * kNanosPerSecond, .request = {}, .traced = traced};
+      claims_[i] =
+          core::ClaimRecord{.worker = worker, .lease_ns = 60 * kNanosPerSecond, .request = {}, .traced = traced};
       core::SubmitRecord submit;
       submit.owner.tenant = "acme";
       submit.owner.worker = "worker";
@@ -51,7 +52,8 @@ class CoreWork {
       create.id_random = ++drawn_;
       create.create_span = span();
       create.timeline_trace_id = {.bytes = {1, 2, 3, 4, 5, 6, 7, static_cast<std::uint8_t>(drawn_ | 1U)}};
-      if (traced_) create.trace.span = {.trace_id = create.timeline_trace_id, .span_id = create.create_span, .flags = 3};
+      if (traced_)
+        create.trace.span = {.trace_id = create.timeline_trace_id, .span_id = create.create_span, .flags = 3};
     }
     return creates_;
   }
@@ -90,8 +92,7 @@ class CoreWork {
   }
   core::Cut cut() {
     state_.begin_cut();
-    while (!state_.encode_cut(512)) {
-    }
+    while (!state_.encode_cut(512)) {}
     return state_.take_cut();
   }
   // The store has the cut: what is finished leaves.
@@ -102,9 +103,7 @@ class CoreWork {
     }
   }
   // Of the batch that was submitted last.
-  const core::Task& submitted(std::size_t i) {
-    return *state_.task(std::get<core::ClaimRecord>(claims_[i]).sequence);
-  }
+  const core::Task& submitted(std::size_t i) { return *state_.task(std::get<core::ClaimRecord>(claims_[i]).sequence); }
 
  private:
   static constexpr std::int64_t kDayNs = 24LL * 3600 * kNanosPerSecond;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the instructions of each stage of the hot path, and compares them with those kept in the repo.
 
-  count.py [--binary build/ci/bench/stages/codeq_stages] [--filter REGEX] [--accept] [--limit 3] [--json]
+  count.py [--binary build/ci/bench/stages/codeq_stages] [--filter REGEX] [--accept] [--limit 3] [--json] [--functions 20]
 
 Unit      instructions in user space a task (or message), by valgrind's callgrind; kernel and disk are not in them
 Compares  with instructions/ID-RELEASE.json of this machine's release (debian-12.json): compiler, libc and RocksDB are others
@@ -61,8 +61,25 @@ def inclusive(profile):
     return costs
 
 
-def count(binary, stages):
-    """{stage: {phase: instructions per item}}"""
+def functions(profile):
+    """{function: instructions} of one callgrind file, without what they call."""
+    costs, names, name, of_call = {}, {}, "", False
+    for line in profile.open(encoding="utf-8", errors="replace"):
+        if line.startswith(("fn=", "cfn=")):
+            number, _, text = line.partition("=")[2].rstrip().partition(" ")
+            text = names.setdefault(number, text)
+            name = text if line.startswith("fn=") else name
+        elif line.startswith("calls="):
+            of_call = True  # the next line has what the call took
+        elif line[:1] in "0123456789+-*":
+            if not of_call:
+                costs[name] = costs.get(name, 0) + int(line.split()[1])
+            of_call = False
+    return costs
+
+
+def count(binary, stages, show=0):
+    """{stage: {phase: instructions per item}}; prints the `show` dearest functions of each stage."""
     with tempfile.TemporaryDirectory(prefix="codeq-stages-") as folder:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out.%p",
                    "--toggle-collect=*stages::counted<*", str(binary), "--count", stages]
@@ -75,6 +92,11 @@ def count(binary, stages):
             costs = inclusive(pathlib.Path(folder, f"out.{pid}"))
             counts[name] = {phase: round(costs.get(number, 0) / int(items), 1)
                             for number, phase in enumerate(phases.split(","))}
+            if show:
+                print(f"{name}: instructions a task or message by function, without what it calls")
+                dearest = sorted(functions(pathlib.Path(folder, f"out.{pid}")).items(), key=lambda item: -item[1])
+                for function, cost in dearest[:show]:
+                    print(f"{cost / int(items):10.0f}  {function[:140]}")
     return counts
 
 
@@ -128,12 +150,15 @@ def main():
     parser.add_argument("--filter", default="", help="only stages whose name this regular expression finds")
     parser.add_argument("--accept", action="store_true", help="keep these counts as the measure from now on")
     parser.add_argument("--limit", type=float, default=3.0, help="percent that a stage may take more (3)")
+    parser.add_argument("--functions", type=int, default=0, metavar="N", help="print the N dearest functions of each stage")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON, compare nothing")
     options = parser.parse_args()
     if not options.binary.exists():
         sys.exit(f"count.py: {options.binary} is not there: scripts/build ci codeq_stages")
 
-    counts = count(options.binary, options.filter)
+    counts = count(options.binary, options.filter, options.functions)
+    if options.functions:
+        return 0
     if options.json:
         print(json.dumps(counts, indent=1))
         return 0
@@ -156,7 +181,7 @@ def main():
         if file["versions"].get(package, version) != version:
             print(f"note: {package} is {version}; it was {file['versions'][package]} when the counts were taken")
     gone = [] if options.filter else [name for name in kept if name not in counts]
-    accept = f"bench/stages/count.py --accept{' --filter ' + repr(options.filter) if options.filter else ''}"
+    accept = f"scripts/stages --count --accept{' --filter ' + repr(options.filter) if options.filter else ''}"
     if cheaper or new:
         print(f"{len(cheaper)} cheaper, {len(new)} new; to keep them as the measure: {accept}")
     if gone:

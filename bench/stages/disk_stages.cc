@@ -87,12 +87,9 @@ void add_disk_stages(Stages& stages) {
                       .items = tasks,
                       .laps = 40,  // within the first segment: who makes the next one is another thread
                       .make = [tasks] { return std::make_unique<Append>(tasks); }});
-  stages.push_back({.name = "store/write",
-                    .phases = {""},
-                    .order = {0},
-                    .items = Write::kTasks,
-                    .laps = 4,
-                    .make = [] { return std::make_unique<Write>(); }});
+  stages.push_back({.name = "store/write", .phases = {""}, .order = {0}, .items = Write::kTasks, .laps = 4, .make = [] {
+                      return std::make_unique<Write>();
+                    }});
 }
 
 }  // namespace codeq::stages

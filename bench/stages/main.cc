@@ -50,7 +50,8 @@ void count(const StageEntry& entry) {
     for (std::size_t lap = 0; lap < entry.laps; ++lap)
       for (const auto phase : entry.order) kCounted.at(phase)(*stage);
   }
-  std::string line = std::to_string(::getpid()) + '\t' + entry.name + '\t' + std::to_string(entry.items * entry.laps) + '\t';
+  std::string line =
+      std::to_string(::getpid()) + '\t' + entry.name + '\t' + std::to_string(entry.items * entry.laps) + '\t';
   for (const auto& phase : entry.phases) line += phase + ',';
   line.back() = '\n';
   std::fputs(line.c_str(), stdout);

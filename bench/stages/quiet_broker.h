@@ -115,8 +115,7 @@ class QuietBroker {
   [[nodiscard]] observe::TracerStats spans() const { return tracer_.stats(); }
   void pass_ns(std::int64_t ns) { clock_.advance_ns(ns); }
   void settle() {
-    while (partition_.step() || partition_.step_committer() || partition_.step_reader() || partition_.step_image()) {
-    }
+    while (partition_.step() || partition_.step_committer() || partition_.step_reader() || partition_.step_image()) {}
   }
   // The store gets what has changed, and what need not be in memory leaves it.
   void cut() {

@@ -28,9 +28,9 @@ inline constexpr std::size_t kPhasesMax = 4;
 struct StageEntry {
   std::string name;
   std::vector<std::string> phases;  // their names; one without a name: the stage is not divided
-  std::vector<std::size_t> order;   // of one lap
-  std::size_t items = 1;            // of one lap
-  std::size_t laps = 1;             // that are counted; half as many go before them
+  std::vector<std::size_t> order;  // of one lap
+  std::size_t items = 1;  // of one lap
+  std::size_t laps = 1;  // that are counted; half as many go before them
   std::function<std::unique_ptr<Stage>()> make;
 };
 using Stages = std::vector<StageEntry>;

@@ -33,15 +33,13 @@ class Work {
     finish();
   }
   void claim() {
-    broker_.partition().claim(broker_.caller("worker"),
-                              {.commands = {kCommand},
-                               .count = static_cast<std::uint32_t>(batch_),
-                               .lease_seconds = 60,
-                               .wait_ms = 0},
-                              [this](Result<std::vector<services::TaskSnapshot>> tasks) {
-                                CHECK(tasks.has_value() && tasks->size() == batch_);
-                                held_.swap(*tasks);
-                              });
+    broker_.partition().claim(
+        broker_.caller("worker"),
+        {.commands = {kCommand}, .count = static_cast<std::uint32_t>(batch_), .lease_seconds = 60, .wait_ms = 0},
+        [this](Result<std::vector<services::TaskSnapshot>> tasks) {
+          CHECK(tasks.has_value() && tasks->size() == batch_);
+          held_.swap(*tasks);
+        });
     finish();
   }
   void submit() {
@@ -63,9 +61,8 @@ class Work {
   // Of every task that is held, one call each.
   void heartbeat() {
     for (const auto& task : held_)
-      broker_.partition().heartbeat(broker_.caller("worker"), owner(task), 60, [this](Result<void> done) {
-        beats_ += done.has_value() ? 1 : 0;
-      });
+      broker_.partition().heartbeat(broker_.caller("worker"), owner(task), 60,
+                                    [this](Result<void> done) { beats_ += done.has_value() ? 1 : 0; });
     finish();
   }
   void nack() {
