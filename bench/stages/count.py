@@ -78,11 +78,15 @@ def functions(profile):
     return costs
 
 
-def count(binary, stages, show=0):
+def count(binary, wanted, show=0):
     """{stage: {phase: instructions per item}}; prints the `show` dearest functions of each stage."""
+    listed = subprocess.run([str(binary), "--list"], capture_output=True, text=True, check=True).stdout.split()
+    stages = [name for name in listed if re.search(wanted, name)]
+    if not stages:
+        sys.exit(f"count.py: no stage is called like {wanted!r}; there are {', '.join(listed)}")
     with tempfile.TemporaryDirectory(prefix="codeq-stages-") as folder:
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out.%p",
-                   "--toggle-collect=*stages::counted<*", str(binary), "--count", stages]
+                   "--toggle-collect=*stages::counted<*", str(binary), "--count", *stages]
         run = subprocess.run(command, env=ENVIRONMENT | {"TMPDIR": folder}, capture_output=True, text=True)
         if run.returncode != 0:
             sys.exit(f"count.py: {' '.join(command)}: status {run.returncode}\n{run.stdout}{run.stderr}")

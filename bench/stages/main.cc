@@ -1,7 +1,7 @@
 // codeq_stages: what each stage of the hot path costs.
 //
 //   codeq_stages [--benchmark_filter=REGEX ...]     times, by Google Benchmark: items are tasks or messages
-//   codeq_stages --count [REGEX]                    for callgrind, see count.py: one process and fixed laps for each stage
+//   codeq_stages --count [NAME...]                  for callgrind, see count.py: one process and fixed laps for each stage
 //   codeq_stages --list                             the names
 //
 // Counting  what runs inside `counted` is to be counted (--toggle-collect of callgrind); the process of a stage is forked,
@@ -10,12 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <regex>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "stage.h"
 
@@ -58,10 +60,11 @@ void count(const StageEntry& entry) {
   std::fflush(stdout);
 }
 
-int count_all(const char* filter) {
-  const std::regex wanted(filter);
+// The stages of these names; all of them where none is named.
+int count_all(std::span<char*> names) {
   for (const auto& entry : all_stages()) {
-    if (!std::regex_search(entry.name, wanted)) continue;
+    const auto is_it = [&](const char* name) { return std::string_view(name) == entry.name; };
+    if (!names.empty() && std::none_of(names.begin(), names.end(), is_it)) continue;
     std::fflush(stdout);
     const auto child = ::fork();
     if (child == 0) {
@@ -93,7 +96,7 @@ void benchmark_all() {
 
 int main(int argc, char** argv) {
   using namespace codeq::stages;
-  if (argc >= 2 && std::strcmp(argv[1], "--count") == 0) return count_all(argc > 2 ? argv[2] : "");
+  if (argc >= 2 && std::strcmp(argv[1], "--count") == 0) return count_all(std::span(argv + 2, argv + argc));
   if (argc >= 2 && std::strcmp(argv[1], "--list") == 0) {
     for (const auto& entry : all_stages()) std::puts(entry.name.c_str());
     return 0;
