@@ -1,5 +1,5 @@
 # Shorthands; the work is done by scripts/, which run without make too.
-.PHONY: help setup build demo run test sim check fuzz bench fmt
+.PHONY: help setup build demo run test sim check fuzz bench stages fmt
 .DEFAULT_GOAL := help
 
 help:   ## this list
@@ -22,5 +22,7 @@ fuzz:   ## every fuzz target for FUZZ_SECONDS=30
 	@scripts/fuzz
 bench: build  ## full cycles per second over HTTP
 	@scripts/bench
+stages: ## what each stage of the hot path costs: time, then instructions beside those kept in the repo
+	@scripts/stages
 fmt:    ## formats all C++ sources
 	@scripts/fmt
