@@ -1,0 +1,3 @@
+module codeq/bench/compare
+
+go 1.24.6
