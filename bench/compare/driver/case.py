@@ -1,40 +1,47 @@
 """One line of the comparison: a peer, its durability, and the shape of the load."""
 
+import dataclasses
+from typing import Callable, Optional
+
+from . import clients
+
 PAYLOAD_BYTES = 300
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Of one run of the driver, in seconds."""
+
+    seconds: float
+    warmup: float
+
+    def flags(self):
+        return ["-warmup", f"{self.warmup}s", "-seconds", f"{self.seconds}s", "-payload", str(PAYLOAD_BYTES)]
+
+
+@dataclasses.dataclass(frozen=True)
 class Case:
-    """What a peer's module gives the driver.
-
-    peer, setting, mode   name it: "beanstalkd", "-f0", "single"
-    durability            in words, for the reader
-    synced                True where a yes, of the enqueue and of the completion, means that it is on the disk
-    connections, batch    of producers + workers; tasks that share a message or a write
-    version()             of the server, in its own words; raises CannotRun where it is not installed
-    run(folder, options)  one measurement on a fresh server: the figures of clients.measure
-    """
-
-    peer = setting = mode = durability = connections = ""
-    synced = False
-    batch = 1
-    tracing = "none"  # nobody but CodeQ carries trace context
-    command = ()
+    peer: str  # "beanstalkd"
+    setting: str  # "-f0": what was set, in the peer's own words
+    mode: str  # of its client: "single"
+    durability: str  # what the setting means
+    on_disk: str  # what is on the disk when it is acknowledged: "both", the enqueue alone, or "neither"
+    connections: str  # of producers + workers
+    batch: int  # tasks that share a message or a write
+    version: Callable[[], str]  # of the server, in its own words; raises CannotRun where it is missing
+    server: Optional[Callable] = None  # (folder) -> a context of (process id, where it listens)
+    client: Optional[Callable] = None  # () -> the words that start its client
+    tracing: str = "none"  # nobody but CodeQ carries trace context
 
     @property
     def name(self):
         return " ".join(word for word in (self.peer, self.setting, self.mode) if word)
 
     def facts(self):
-        return {"peer": self.peer, "setting": self.setting, "mode": self.mode, "durability": self.durability,
-                "acknowledged_is_on_disk": self.synced, "connections": self.connections, "batch": self.batch,
-                "tracing": self.tracing, "payload_bytes": PAYLOAD_BYTES}
+        shown = ("peer", "setting", "mode", "durability", "on_disk", "connections", "batch", "tracing")
+        return {key: getattr(self, key) for key in shown} | {"payload_bytes": PAYLOAD_BYTES}
 
-
-class Options:
-    """Of one run of the driver."""
-
-    def __init__(self, seconds, warmup):
-        self.seconds, self.warmup = seconds, warmup
-
-    def client_flags(self):
-        return ["-warmup", f"{self.warmup}s", "-seconds", f"{self.seconds}s", "-payload", PAYLOAD_BYTES]
+    def run(self, folder, options):
+        """The figures of one run on a fresh server (clients.measure)."""
+        with self.server(folder) as (pid, address):
+            return clients.measure([*self.client(), "-server", address, "-mode", self.mode, *options.flags()], pid)

@@ -11,8 +11,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILT = ROOT / "build" / "compare"
 
 
-def measure(command, server_pid, seconds):
-    """One run's figures. The client warms up, prints its count, goes on for `seconds` and prints it again."""
+def built(name):
+    """What starts one of our Go clients, once `run` has built them."""
+    return lambda: [BUILT / name]
+
+
+def measure(command, server_pid):
+    """One run's figures. The client warms up, prints its count, goes on and prints it again."""
     environment = {key: os.environ[key] for key in ("PATH", "LANG", "HOME") if key in os.environ}
     with subprocess.Popen([str(word) for word in command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as client:

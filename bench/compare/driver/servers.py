@@ -30,6 +30,15 @@ def first_line(*command):
     return done.stdout.strip().splitlines()[0]
 
 
+def go_module(path):
+    """The version of a module that bench/compare/go.mod pins."""
+    for line in (pathlib.Path(__file__).parents[1] / "go.mod").read_text().splitlines():
+        words = line.split()
+        if path in words:
+            return words[words.index(path) + 1].removeprefix("v")
+    raise CannotRun(f"{path} is not in go.mod")
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -37,7 +46,7 @@ def free_port():
 
 
 def ordinary_user(name):
-    """`name` where we are root and a server refuses to be; otherwise ourselves."""
+    """`name` where we are root and a server refuses to be; otherwise None, ourselves."""
     if os.geteuid() != 0:
         return None
     try:

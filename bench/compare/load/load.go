@@ -44,8 +44,8 @@ func Parse(modes ...string) Options {
 	return o
 }
 
-// kWaitingMax tasks at most are enqueued and not completed, or the faster side would measure a growing backlog.
-const kWaitingMax = 1024
+// WaitingMax tasks at most are enqueued and not completed, or the faster side would measure a growing backlog.
+const WaitingMax = 1024
 
 // Load counts. Safe for any number of goroutines.
 type Load struct {
@@ -54,11 +54,18 @@ type Load struct {
 }
 
 // New starts the clock: the two lines come by themselves and the process ends with the second, status 0 if anything was completed.
-func New(o Options) *Load {
-	l := &Load{room: make(chan struct{}, kWaitingMax)}
+func New(o Options) *Load { return NewCounted(o, WaitingMax, nil) }
+
+// NewCounted is for SDKs that acknowledge behind their user's back. `count`, where given, asks the server how many completions it
+// has acknowledged.
+func NewCounted(o Options, waitingMax int, count func() uint64) *Load {
+	l := &Load{room: make(chan struct{}, waitingMax)}
+	if count == nil {
+		count = l.completed.Load
+	}
 	began := time.Now()
 	line := func() uint64 {
-		completed := l.completed.Load()
+		completed := count()
 		fmt.Printf("{\"completed\":%d,\"ns\":%d}\n", completed, time.Since(began).Nanoseconds())
 		return completed
 	}
