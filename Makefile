@@ -1,9 +1,9 @@
 # Shorthands; the work is done by scripts/, which run without make too.
-.PHONY: help setup build demo run test sim check fuzz bench fmt
+.PHONY: help setup build demo run test sim check fuzz bench bench-compare fmt
 .DEFAULT_GOAL := help
 
 help:   ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 setup:  ## installs what build, tests and checks need, from Debian's packages
 	@scripts/setup --check
 build:  ## leaves build/release/codeq
@@ -22,5 +22,7 @@ fuzz:   ## every fuzz target for FUZZ_SECONDS=30
 	@scripts/fuzz
 bench: build  ## full cycles per second over HTTP
 	@scripts/bench
+bench-compare:  ## peers and CodeQ doing the same work in turn: bench/report.html and the table in docs/performance.md
+	@scripts/bench-compare $(ARGS)
 fmt:    ## formats all C++ sources
 	@scripts/fmt

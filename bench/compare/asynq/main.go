@@ -2,18 +2,18 @@
 //
 //	single  64 producers, 64 handlers
 //
-// A handler returns before its task is marked done, so completions are counted where Redis has counted them: in the key that the
-// script of the completion increments.
+// A handler returns before its task is marked done, so completions are counted where Redis has counted them: in the key that
+// the script of the completion increments.
 package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"codeq/bench/compare/load"
-	"time"
 )
 
 const processedKey = "asynq:{default}:processed" // internal/base: ProcessedTotalKey
@@ -39,7 +39,8 @@ func main() {
 		}()
 	}
 	// By default an idle worker looks once a second, which would measure the sleep.
-	server := asynq.NewServer(redisOptions, asynq.Config{Concurrency: 64, TaskCheckInterval: time.Millisecond, LogLevel: asynq.ErrorLevel})
+	server := asynq.NewServer(redisOptions,
+		asynq.Config{Concurrency: 64, TaskCheckInterval: time.Millisecond, LogLevel: asynq.ErrorLevel})
 	load.Must(server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
 		l.Done(1)
 		return nil

@@ -1,6 +1,6 @@
 // Full cycles with BullMQ on Redis: add answered, processed, and moved to finished (its event comes after Redis's answer).
 //
-//   single  64 producers, a worker of concurrency 64; BullMQ shares one connection a side and sends what is waiting in one write
+//   single  64 producers, a worker of concurrency 64; BullMQ shares one connection a side
 //
 // The options and the two lines on the standard output are those of load/load.go.
 import { Queue, Worker } from 'bullmq';

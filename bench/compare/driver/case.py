@@ -28,6 +28,8 @@ class Case:
     on_disk: str  # what is on the disk when it is acknowledged: "both", the enqueue alone, or "neither"
     connections: str  # of producers + workers
     batch: int  # tasks that share a message or a write
+    # CodeQ's mode that shares its connections and messages as much: HTTP (one call at a time on each), gRPC, gRPC x32
+    beside: str
     version: Callable[[], str]  # of the server, in its own words; raises CannotRun where it is missing
     server: Optional[Callable] = None  # (folder) -> a context of (process id, where it listens)
     client: Optional[Callable] = None  # () -> the words that start its client
@@ -38,7 +40,7 @@ class Case:
         return " ".join(word for word in (self.peer, self.setting, self.mode) if word)
 
     def facts(self):
-        shown = ("peer", "setting", "mode", "durability", "on_disk", "connections", "batch", "tracing")
+        shown = ("peer", "setting", "mode", "durability", "on_disk", "connections", "batch", "beside", "tracing")
         return {key: getattr(self, key) for key in shown} | {"payload_bytes": PAYLOAD_BYTES}
 
     def run(self, folder, options):

@@ -21,11 +21,14 @@ MODES = {"HTTP": (64, 1, 1), "HTTP x32": (8, 32, 32), "gRPC": (8, 1, 64), "gRPC 
 
 def cases():
     for mode, (connections, batch, open_each) in MODES.items():
-        for durability, words, on_disk in (("sync", "fdatasync before each answer, shared", "both"), ("none", "no sync", "neither")):
+        for durability, words, on_disk in (
+            ("sync", "fdatasync before each answer, shared", "both"),
+            ("none", "no sync", "neither"),
+        ):
             for tracing in ("off", "100 %") if durability == "sync" else ("off",):
                 setting = durability + (", traced" if tracing != "off" else "")
                 shown = f"{connections} + {connections}" + (f", {open_each} open on each" if open_each > batch else "")
-                yield Codeq("CodeQ", setting, mode, words, on_disk, shown, batch, version, tracing=tracing)
+                yield Codeq("CodeQ", setting, mode, words, on_disk, shown, batch, mode, version, tracing=tracing)
 
 
 def binary(name, variable):
@@ -48,8 +51,11 @@ def version():
 def span_receiver():
     """In a process of its own, so that its cost is not the broker's."""
     port = net.free_port()
-    with subprocess.Popen([binary("codeq", "CODEQ_BINARY"), "otlp-receiver", "--port", str(port), "--out", "/dev/null"],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as receiver:
+    with subprocess.Popen(
+        [binary("codeq", "CODEQ_BINARY"), "otlp-receiver", "--port", str(port), "--out", "/dev/null"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as receiver:
         try:
             net.wait_for_port(port, 10, receiver)
             yield f"http://127.0.0.1:{port}"
@@ -61,7 +67,9 @@ class Codeq(Case):
     def run(self, folder, options):
         os.environ["CODEQ_BINARY"] = binary("codeq", "CODEQ_BINARY")  # for the harness
         with span_receiver() if self.tracing != "off" else contextlib.nullcontext() as endpoint:
-            broker = Broker(folder, Tokens(), otlp_endpoint=endpoint, DURABILITY=self.setting.split(",")[0], LOG_LEVEL="info").start()
+            broker = Broker(
+                folder, Tokens(), otlp_endpoint=endpoint, DURABILITY=self.setting.split(",")[0], LOG_LEVEL="info"
+            ).start()
             try:
                 before = machine.machine_times()
                 run = load(broker, self.mode, options)
@@ -77,18 +85,56 @@ class Codeq(Case):
 def load(broker, mode, options):
     """One run of our own generator: completed, seconds, completed_per_second, server_cpu_us_per_task."""
     connections, batch, open_each = MODES[mode]
-    common = ["--producers", connections, "--workers", connections, "--batch", batch, "--server-pid", broker.process.pid,
-              "--producer-token", broker.tokens.acme_producer, "--worker-token", broker.tokens.acme_worker]
+    common = [
+        "--producers",
+        connections,
+        "--workers",
+        connections,
+        "--batch",
+        batch,
+        "--server-pid",
+        broker.process.pid,
+        "--producer-token",
+        broker.tokens.acme_producer,
+        "--worker-token",
+        broker.tokens.acme_worker,
+    ]
     if mode.startswith("HTTP"):
-        found = generate(binary("codeq", "CODEQ_BINARY"), "bench", "http", *common, "--url", f"http://127.0.0.1:{broker.port}", "--json",
-                         "--duration", options.seconds, "--warmup", options.warmup, "--payload-bytes", PAYLOAD_BYTES, "--backlog", 1024)
+        found = generate(
+            binary("codeq", "CODEQ_BINARY"),
+            "bench",
+            "http",
+            *common,
+            "--url",
+            f"http://127.0.0.1:{broker.port}",
+            "--json",
+            "--duration",
+            options.seconds,
+            "--warmup",
+            options.warmup,
+            "--payload-bytes",
+            PAYLOAD_BYTES,
+            "--backlog",
+            1024,
+        )
         if found["errors"]:
             raise RuntimeError(f"refused: {found['errors']}")
         completed, seconds, cost = found["cycles"], found["seconds"], found["server_cpu_us_per_cycle"]
     else:  # it warms up for a second
-        found = generate(binary("bench/streams/codeq_stream_bench", "CODEQ_STREAM_BENCH"), *common, "--window", open_each,
-                         "--producer-port", broker.producer_stream_port, "--worker-port", broker.worker_stream_port,
-                         "--seconds", round(options.seconds), "--payload", PAYLOAD_BYTES)
+        found = generate(
+            binary("bench/streams/codeq_stream_bench", "CODEQ_STREAM_BENCH"),
+            *common,
+            "--window",
+            open_each,
+            "--producer-port",
+            broker.producer_stream_port,
+            "--worker-port",
+            broker.worker_stream_port,
+            "--seconds",
+            round(options.seconds),
+            "--payload",
+            PAYLOAD_BYTES,
+        )
         seconds = round(options.seconds)
         completed, cost = found["completed_per_second"] * seconds, found["server_cpu_us_per_task"]
     return clients.figures(round(completed), seconds, cost * completed / 1e6, 0, 0)

@@ -1,59 +1,103 @@
-"""From runs to the table: medians of each case, and ratios within one comparison."""
+"""From runs to the table: medians of each case, and ratios within one round."""
 
 import statistics
 
 CASE = ("peer", "setting", "mode")
+MEDIANS = ("completed_per_second", "server_cpu_us_per_task", "disk_bytes_per_task")
+
+
+def name(run):
+    return tuple(run[key] for key in CASE)
+
+
+def counterpart(run):
+    """The name of CodeQ's case with the same promise and as much sharing."""
+    return ("CodeQ", "none" if run["on_disk"] == "neither" else "sync", run["beside"])
 
 
 def summary(runs):
     """One row per case, in the order of their first run: its facts, the medians and how far the runs lie apart."""
-    cases = {}
+    cases, cost = {}, {}
     for run in runs:
-        cases.setdefault(tuple(run[key] for key in CASE), []).append(run)
+        cases.setdefault(name(run), []).append(run)
+        cost[name(run), run["round"]] = run["server_cpu_us_per_task"]
     rows = []
     for found in cases.values():
-        costs = [run["server_cpu_us_per_task"] for run in found]
         row = {key: value for key, value in found[0].items() if key != "round"}
-        for key in ("completed_per_second", "server_cpu_us_per_task", "disk_bytes_per_task"):
-            row[key] = statistics.median(run[key] for run in found)
-        row |= {"runs": len(found), "cost_least": min(costs), "cost_most": max(costs),
-                "cpu_stolen_percent": max(run["cpu_stolen_percent"] for run in found)}
+        row |= {key: statistics.median(run[key] for run in found) for key in MEDIANS}
+        costs = [run["server_cpu_us_per_task"] for run in found]
+        # Round by round: what slows the machine down for minutes slows both.
+        ratios = [
+            run["server_cpu_us_per_task"] / cost[counterpart(run), run["round"]]
+            for run in found
+            if cost.get((counterpart(run), run["round"]))
+        ]
+        row |= {
+            "runs": len(found),
+            "cost_least": min(costs),
+            "cost_most": max(costs),
+            "times_codeq": statistics.median(ratios) if ratios else None,
+            "cpu_stolen_percent": max(run["cpu_stolen_percent"] for run in found),
+        }
         rows.append(row)
     return rows
 
 
-def ratio(rows, numerator, denominator):
-    """How many times more server CPU a task takes in the case named first; None where either is missing. Names: (peer, setting, mode)."""
-    cost = {tuple(row[key] for key in CASE): row["server_cpu_us_per_task"] for row in rows}
-    if numerator not in cost or not cost.get(denominator):
-        return None
-    return cost[numerator] / cost[denominator]
-
-
-def cheapest(rows, peer, on_disk):
-    """The row of a peer with the least CPU per task among those that promise the same; None where there is none."""
-    promised = [row for row in rows if row["peer"] == peer and (row["on_disk"] != "neither") == on_disk]
-    return min(promised, key=lambda row: row["server_cpu_us_per_task"], default=None)
-
-
-def microseconds(value):
+def digits(value):
+    """Three of them are all that a measurement here is good for."""
     return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def times(row):
+    return "" if row["times_codeq"] is None else f"{digits(row['times_codeq'])} ({row['beside']})"
+
+
+def load(row):
+    shared = f", batches of {row['batch']}" if row["batch"] > 1 else ""
+    return f"{row['mode']}: {row['connections']}{shared}"
 
 
 def table(rows):
     """Markdown, a row per case."""
-    lines = ["| broker | durability; on disk when acknowledged | load, connections a side | batch | tracing | completed/s | server CPU us/task "
-             "| (each run) | disk B/task |", "|---|---|---|---:|---|---:|---:|---:|---:|"]
+    lines = [
+        "| broker | on disk when acknowledged | load: connections of producers + workers | completed/s | server CPU us/task "
+        "| least to most | times CodeQ's | disk B/task |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
+    ]
     for row in rows:
-        lines.append(f"| {row['peer']} {row['setting']}".rstrip() + f" | {row['durability']}; {row['on_disk']} | {row['mode']}, {row['connections']} "
-                     f"| {row['batch']} | {row['tracing']} | {row['completed_per_second']:,.0f} "
-                     f"| **{microseconds(row['server_cpu_us_per_task'])}** "
-                     f"| {microseconds(row['cost_least'])} to {microseconds(row['cost_most'])} | {row['disk_bytes_per_task']:,.0f} |")
+        cells = [
+            f"{row['peer']} {row['setting']}".strip(),
+            f"{row['on_disk']} ({row['durability']})",
+            load(row),
+            f"{row['completed_per_second']:,.0f}",
+            f"**{digits(row['server_cpu_us_per_task'])}**",
+            f"{digits(row['cost_least'])} to {digits(row['cost_most'])}",
+            times(row),
+            f"{row['disk_bytes_per_task']:,.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def section(facts, rows):
+    """What docs/performance.md says of a comparison, between its two marks."""
+    stolen = max(row["cpu_stolen_percent"] for row in rows)
+    lines = [
+        f"`{facts['command']}`, {facts['began']}: {facts['machine']}. "
+        f"Medians of {facts['rounds']} rounds of {facts['seconds']:g} s, all cases in turn; "
+        f"the host took up to {stolen:.0f} % of the machine's time. Payload "
+        f"{rows[0]['payload_bytes']} bytes, tracing off unless it says traced (100 %); no peer carries trace context.",
+        "",
+        "Versions: " + "; ".join(dict.fromkeys(facts["versions"].values())) + ".",
+        "",
+    ]
+    if facts["missing"]:
+        lines += ["Not measured: " + "; ".join(f"{peer} ({why})" for peer, why in facts["missing"].items()) + ".", ""]
+    return "\n".join(lines + [table(rows)])
+
+
 def rewritten(page, mark, text):
-    """`page` with what stands between the two comments of `mark` replaced. Raises ValueError where they are not there once each."""
+    """`page` with what stands between the two comments of `mark` replaced. ValueError where they are not there once each."""
     begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
     if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
         raise ValueError(f"the page has no place marked {mark}")

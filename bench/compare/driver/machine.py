@@ -9,7 +9,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def parse_stat(text):
-    """(parent, CPU seconds) of a line of /proc/PID/stat: user and system time, of its own and of children it has waited for."""
+    """(parent, CPU seconds) of a line of /proc/PID/stat: user and system time, its own and of children it has waited for."""
     fields = text.rpartition(")")[2].split()  # the name may hold spaces and brackets; field 3, the state, comes first here
     return int(fields[1]), sum(int(ticks) for ticks in fields[11:15]) / TICKS_PER_SECOND
 
@@ -63,8 +63,16 @@ def stolen_percent(before, after):
 
 
 def description():
-    model = next((line.split(":", 1)[1].strip() for line in (PROC / "cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    memory = next(int(line.split()[1]) for line in (PROC / "meminfo").read_text().splitlines() if line.startswith("MemTotal"))
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in (PROC / "cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory = next(
+        int(line.split()[1]) for line in (PROC / "meminfo").read_text().splitlines() if line.startswith("MemTotal")
+    )
     system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
     return f"{os.cpu_count()} cores of {model}, {memory / 1048576:.0f} GiB, {system}, Linux {platform.release()}"

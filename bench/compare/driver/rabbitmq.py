@@ -7,13 +7,28 @@ from .case import Case
 from .clients import built
 from .servers import CannotRun, free_port, listens, program, running
 
-SCRIPT = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # /usr/sbin/rabbitmq-server would change the user and use /var/lib
+# /usr/sbin/rabbitmq-server would change the user and use /var/lib
+SCRIPT = pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
 def cases():
-    for mode, connections, batch in (("single", "64 + 64 channels on 1 + 1", 1), ("batch", "4 + 4 channels on 1 + 1", 32)):
-        yield Case("RabbitMQ", "quorum queue", mode, "log synced before a confirm", "enqueue; a completion has no answer", connections,
-                   batch, version, server, built("rabbitmq"))
+    for mode, connections, batch, beside in (
+        ("single", "1 + 1, 64 channels on each", 1, "gRPC"),
+        ("batch", "1 + 1, 4 channels on each", 32, "gRPC x32"),
+    ):
+        yield Case(
+            "RabbitMQ",
+            "quorum queue",
+            mode,
+            "log synced before a confirm",
+            "the enqueue; a completion has no answer",
+            connections,
+            batch,
+            beside,
+            version,
+            server,
+            built("rabbitmq"),
+        )
 
 
 def version():
@@ -27,13 +42,23 @@ def version():
 def server(folder):
     port, names, distribution = free_port(), free_port(), free_port()
     environment = {
-        "RABBITMQ_NODENAME": "bench@localhost", "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_DIST_PORT": str(distribution), "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia", "RABBITMQ_LOG_BASE": f"{folder}/log",
-        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins", "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq",
-        "RABBITMQ_PID_FILE": f"{folder}/pid", "ERL_EPMD_PORT": str(names), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        "RABBITMQ_NODENAME": "bench@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+        "RABBITMQ_LOG_BASE": f"{folder}/log",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+        "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq",
+        "RABBITMQ_PID_FILE": f"{folder}/pid",
+        "ERL_EPMD_PORT": str(names),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+    }
     (folder / "plugins").write_text("[].\n")
     (folder / "epmd").mkdir()
     # Erlang's name service, or the node would start one that outlives it.
-    with running(folder / "epmd", [program("epmd", "erlang-base"), "-port", names, "-address", "127.0.0.1"], lambda: listens(names)):
+    with running(
+        folder / "epmd", [program("epmd", "erlang-base"), "-port", names, "-address", "127.0.0.1"], lambda: listens(names)
+    ):
         with running(folder, [SCRIPT], lambda: listens(port), env=environment, seconds=90) as pid:
             yield pid, f"amqp://guest:guest@127.0.0.1:{port}/"

@@ -12,9 +12,24 @@ from .servers import CannotRun, first_line, free_port, go_module, ordinary_user,
 
 
 def cases():
-    for mode, connections, batch in (("single", "64 + 1, pooled", 1), ("many", "4 + 1, pooled", 100), ("copy", "4 + 1, pooled", 100)):
-        yield Case("River", "synchronous_commit on", mode, "WAL synced before a commit", "both", connections, batch, version, server,
-                   built("river"))
+    for mode, connections, batch, beside in (
+        ("single", "64 + 1, pooled", 1, "HTTP"),
+        ("many", "4 + 1, pooled", 100, "gRPC x32"),
+        ("copy", "4 + 1, pooled", 100, "gRPC x32"),
+    ):
+        yield Case(
+            "River",
+            "synchronous_commit on",
+            mode,
+            "WAL synced before a commit",
+            "both",
+            connections,
+            batch,
+            beside,
+            version,
+            server,
+            built("river"),
+        )
 
 
 def binary(name):
@@ -26,7 +41,8 @@ def binary(name):
 
 def version():
     ordinary_user("postgres")
-    return f"River {go_module('github.com/riverqueue/river')} on PostgreSQL {first_line(binary('postgres'), '--version').split()[2]}"
+    postgres = first_line(binary("postgres"), "--version").split()[2]
+    return f"River {go_module('github.com/riverqueue/river')} on PostgreSQL {postgres}"
 
 
 @contextlib.contextmanager
@@ -35,8 +51,13 @@ def server(folder):
     data = folder / "data"
     if user:
         shutil.chown(folder, user)
-    subprocess.run([binary("initdb"), "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C"], user=user, cwd=folder, check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [binary("initdb"), "-D", data, "-U", "bench", "-A", "trust", "-E", "UTF8", "--locale=C"],
+        user=user,
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     command = [binary("postgres"), "-D", data, "-h", "127.0.0.1", "-p", port, "-k", folder, "-c", "max_connections=200"]
     accepts = [program("pg_isready", "postgresql-client"), "-q", "-h", "127.0.0.1", "-p", str(port)]
     # SIGINT: what is connected is cut off; SIGTERM would wait for it.

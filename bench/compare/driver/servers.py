@@ -67,10 +67,20 @@ def running(folder, command, ready, user=None, env=None, seconds=60, stop=signal
     """The process id of `command`, once `ready()`. Ended with `stop`, its whole group with SIGKILL should it not go."""
     folder = pathlib.Path(folder)
     log = folder / "server.log"
-    environment = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ} | {"HOME": str(folder)} | (env or {})
+    environment = (
+        {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ} | {"HOME": str(folder)} | (env or {})
+    )
     with open(log, "ab") as output:
-        process = subprocess.Popen([str(word) for word in command], cwd=folder, env=environment, user=user, stdin=subprocess.DEVNULL,
-                                   stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=folder,
+            env=environment,
+            user=user,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         deadline = time.monotonic() + seconds
         while not ready():

@@ -1,7 +1,9 @@
-// Package load is what the clients of bench/compare share: a closed loop with a bound on what waits, and the count of completions.
+// Package load is what the clients of bench/compare share: a closed loop with a bound on what waits, and the count of
+// completions.
 //
-// A client fills the broker with tasks of the payload, takes each, and acknowledges its completion. After the warm-up it prints
-// {"completed":N,"ns":T} and again after the measured seconds; whoever started it reads the server's CPU time at both lines.
+// A client fills the broker with tasks of the payload, takes each, and acknowledges its completion. After the warm-up it
+// prints {"completed":N,"ns":T} and again after the measured seconds; whoever started it reads the server's CPU time at
+// both lines.
 package load
 
 import (
@@ -53,11 +55,12 @@ type Load struct {
 	room      chan struct{}
 }
 
-// New starts the clock: the two lines come by themselves and the process ends with the second, status 0 if anything was completed.
+// New starts the clock: the two lines come by themselves and the process ends with the second, status 0 if anything was
+// completed.
 func New(o Options) *Load { return NewCounted(o, WaitingMax, nil) }
 
-// NewCounted is for SDKs that acknowledge behind their user's back. `count`, where given, asks the server how many completions it
-// has acknowledged.
+// NewCounted is for SDKs that acknowledge behind their user's back. `count`, where given, asks the server how many
+// completions it has acknowledged.
 func NewCounted(o Options, waitingMax int, count func() uint64) *Load {
 	l := &Load{room: make(chan struct{}, waitingMax)}
 	if count == nil {
@@ -80,7 +83,8 @@ func NewCounted(o Options, waitingMax int, count func() uint64) *Load {
 	return l
 }
 
-// Open waits until there is room for n more tasks. One caller at a time may ask for more than one, or two could starve each other.
+// Open waits until there is room for n more tasks. One caller at a time may ask for more than one, or two could wait for
+// each other for ever.
 func (l *Load) Open(n int) {
 	for range n {
 		l.room <- struct{}{}

@@ -1,5 +1,5 @@
-// Full cycles with a RabbitMQ quorum queue: publish confirmed, delivered, acknowledged. AMQP has no answer to an acknowledgement, so
-// a completion counts here when it was sent.
+// Full cycles with a RabbitMQ quorum queue: publish confirmed, delivered, acknowledged. AMQP has no answer to an
+// acknowledgement, so a completion counts here when it was sent.
 //
 //	single  1 + 1 connections with 64 channels each, one publish or delivery under way on each; prefetch 100
 //	batch   1 + 1 connections with 4 channels each, 256 confirms open on each, acknowledgements of 32 at once

@@ -1,5 +1,5 @@
-// Full cycles with River on PostgreSQL: insert committed, worked, and the completion committed (River gathers completions and commits
-// them together; its event comes after the commit).
+// Full cycles with River on PostgreSQL: insert committed, worked, and the completion committed (River gathers completions
+// and commits them together; its event comes after the commit).
 //
 //	single  64 producers, one Insert each
 //	many    4 producers, InsertMany of 100
@@ -56,11 +56,13 @@ func main() {
 
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker{})
-	client, err := river.NewClient[pgx.Tx](driver, &river.Config{FetchCooldown: time.Millisecond, Logger: quiet, Workers: workers,
+	client, err := river.NewClient[pgx.Tx](driver, &river.Config{
+		FetchCooldown: time.Millisecond, Logger: quiet, Workers: workers,
 		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2000}}})
 	load.Must(err)
-	// Events that nobody reads in time are dropped; then the room is never given back and the run fails rather than counts too little.
-	done, _ := client.SubscribeConfig(&river.SubscribeConfig{ChanSize: 4 * waitingMax, Kinds: []river.EventKind{river.EventKindJobCompleted}})
+	// Events that nobody reads in time are dropped, so nobody is ever that late: there is room for all that can wait.
+	done, _ := client.SubscribeConfig(&river.SubscribeConfig{
+		ChanSize: 4 * waitingMax, Kinds: []river.EventKind{river.EventKindJobCompleted}})
 	load.Must(client.Start(ctx))
 
 	l := load.NewCounted(o, waitingMax, nil)
