@@ -121,6 +121,12 @@ class Report(unittest.TestCase):
         for word in ("http:", "https:", "<script", "<link", "url(", "src=", "<b>", "no <package>"):
             self.assertNotIn(word, page)
         self.assertEqual(page.count("<svg"), 4)
+        self.assertNotIn("*", page.partition("</style>")[2])
+
+    def test_what_is_only_partly_on_the_disk_is_marked_and_said(self):
+        page = report.page(FACTS, figures.summary([run("Peer", "", "single", 1.0, on_disk="the enqueue alone")]))
+        self.assertIn("single (1 + 1) *", page)
+        self.assertIn("* Peer: the enqueue alone.", page)
         self.assertIn("width=device-width", page)
 
 

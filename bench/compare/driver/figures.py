@@ -49,7 +49,9 @@ def digits(value):
 
 
 def times(row):
-    return "" if row["times_codeq"] is None else f"{digits(row['times_codeq'])} ({row['beside']})"
+    if row["times_codeq"] is None or name(row) == counterpart(row):
+        return ""
+    return f"{digits(row['times_codeq'])} ({row['beside']})"
 
 
 def load(row):

@@ -17,7 +17,7 @@ body { margin: 0 auto; padding: 1rem; max-width: 46rem; background: var(--page);
 h1 { font-size: 1.4rem; line-height: 1.25; } h2 { font-size: 1.1rem; margin: 2rem 0 0; }
 p, li { overflow-wrap: anywhere; } .soft { color: var(--soft); font-size: .875rem; }
 svg { width: 100%; height: auto; display: block; margin-top: .5rem; } svg text { fill: var(--ink); font-size: 11px; }
-svg .soft { fill: var(--soft); } .ours { fill: var(--ours); } .peer { fill: var(--peer); }
+svg .dim { fill: var(--soft); } .ours { fill: var(--ours); } .peer { fill: var(--peer); }
 .axis { stroke: var(--line); } .range { stroke: var(--ink); stroke-width: 1.2; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .8rem; }
 th, td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
@@ -33,9 +33,10 @@ def chart(rows, key, unit, shown, least=None, most=None):
     for index, row in enumerate(rows):
         y, length = index * ROW, row[key] * scale
         label = html.escape(f"{row['peer']} {row['setting']}".strip())
-        detail = html.escape(f" {row['mode']}" + (f" ({row['connections']})" if row["connections"] else ""))
+        partly = "" if row["on_disk"] in ("both", "neither") else " *"
+        detail = html.escape(f" {row['mode']} ({row['connections']}){partly}")
         parts.append(
-            f'<text x="{LEFT}" y="{y + 14}">{label}<tspan class="soft">{detail}</tspan></text>'
+            f'<text x="{LEFT}" y="{y + 14}">{label}<tspan class="dim">{detail}</tspan></text>'
             f'<rect class="{"ours" if row["peer"] == "CodeQ" else "peer"}" x="{LEFT}" y="{y + 19}" '
             f'width="{max(length, 1):.1f}" height="13"/>'
         )
@@ -131,6 +132,9 @@ def page(facts, rows):
                 sorted(chosen, key=lambda row: -row["completed_per_second"]), "completed_per_second", title, "{:,.0f}".format
             )
         )
+    partly = [row for row in rows if row["on_disk"] not in ("both", "neither")]
+    for peer, on_disk in dict.fromkeys((row["peer"], row["on_disk"]) for row in partly):
+        parts.append(f'<p class="soft">* {text(peer)}: {text(on_disk)}.</p>')
     parts.append("<h2>All of it</h2>" + full_table(rows))
     parts.append(
         "<h2>Versions</h2><ul>"
