@@ -98,6 +98,10 @@ class Figures(unittest.TestCase):
         self.assertEqual({line.count("|") for line in lines}, {lines[0].count("|")})
         self.assertIn("| 12,346 | **123** | 123 to 123 | 12.3 (HTTP) |", lines[3])
 
+    def test_refused_creates_are_said_where_there_were_some(self):
+        rows = figures.summary([run("CodeQ", "sync", "HTTP", 1.0) | {"refused": 1234}, run("CodeQ", "none", "HTTP", 1.0)])
+        self.assertEqual([figures.load(row) for row in rows], ["HTTP: 1 + 1; up to 1,234 creates refused", "HTTP: 1 + 1"])
+
     def test_the_page_is_rewritten_between_its_marks_and_nowhere_else(self):
         page = "a\n<!-- m: begin -->\nold\n<!-- m: end -->\nb\n"
         once = figures.rewritten(page, "m", "new\n")

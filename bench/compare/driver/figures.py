@@ -37,6 +37,7 @@ def summary(runs):
             "cost_least": min(costs),
             "cost_most": max(costs),
             "times_codeq": statistics.median(ratios) if ratios else None,
+            "refused": max(run.get("refused", 0) for run in found),
             "cpu_stolen_percent": max(run["cpu_stolen_percent"] for run in found),
         }
         rows.append(row)
@@ -56,7 +57,8 @@ def times(row):
 
 def load(row):
     shared = f", batches of {row['batch']}" if row["batch"] > 1 else ""
-    return f"{row['mode']}: {row['connections']}{shared}"
+    refused = f"; up to {row['refused']:,} creates refused" if row["refused"] else ""
+    return f"{row['mode']}: {row['connections']}{shared}{refused}"
 
 
 def table(rows):
