@@ -1,9 +1,9 @@
 # Shorthands; the work is done by scripts/, which run without make too.
-.PHONY: help setup build demo run test sim check fuzz bench stages fmt
+.PHONY: help setup build demo run test sim check fuzz bench bench-compare stages fmt
 .DEFAULT_GOAL := help
 
 help:   ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 setup:  ## installs what build, tests and checks need, from Debian's packages
 	@scripts/setup --check
 build:  ## leaves build/release/codeq
@@ -24,5 +24,7 @@ bench: build  ## full cycles per second over HTTP
 	@scripts/bench
 stages: ## what each stage of the hot path costs: time, then instructions beside those kept in the repo
 	@scripts/stages
+bench-compare:  ## peers and CodeQ doing the same work in turn: bench/report.html and the table in docs/performance.md
+	@scripts/bench-compare $(ARGS)
 fmt:    ## formats all C++ sources
 	@scripts/fmt
