@@ -37,18 +37,19 @@ def written_bytes(pid):
 
 @contextlib.contextmanager
 def a_broker(durability="sync", sampling="off", tokens=None, **settings):
-    """`codeq serve` on an empty folder. `sampling`: off, or a ratio whose spans go to a receiver in a process of its own, so that
-    its cost is not the broker's."""
+    """`codeq serve` on an empty folder. `sampling`: off, or a ratio whose spans go to a receiver in a process of its own,
+    so that its cost is not the broker's."""
     with tempfile.TemporaryDirectory(prefix="codeq-bench-", dir=FOLDER) as folder:
         receiver = endpoint = None
         if sampling != "off":
             port = net.free_port()
-            receiver = subprocess.Popen([find_binary(), "otlp-receiver", "--port", str(port), "--out", "/dev/null"],
+            receiver = subprocess.Popen([find_binary(), "otlp-receiver", "--port", str(port), "--discard"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             net.wait_for_port(port, 10, receiver)
             endpoint = f"http://127.0.0.1:{port}"
             settings |= {"TRACING_SAMPLE_RATIO": sampling, "OTEL_BSP_SCHEDULE_DELAY": "1000"}
-        broker = Broker(folder, tokens or Tokens(), otlp_endpoint=endpoint, DURABILITY=durability, LOG_LEVEL="warn", **settings)
+        broker = Broker(folder, tokens or Tokens(), otlp_endpoint=endpoint, DURABILITY=durability, LOG_LEVEL="warn",
+                        **settings)
         try:
             broker.start()
             yield broker
@@ -63,7 +64,8 @@ def a_broker(durability="sync", sampling="off", tokens=None, **settings):
 
 def load(broker, mode, *arguments, tokens_file=None):
     """A running `codeq bench MODE` against the broker; `result` has what it found."""
-    command = [find_binary(), "bench", mode, "--url", f"http://127.0.0.1:{broker.port}", "--server-pid", str(broker.process.pid), "--json"]
+    command = [find_binary(), "bench", mode, "--url", f"http://127.0.0.1:{broker.port}", "--json",
+               "--server-pid", str(broker.process.pid)]
     if mode == "grpc":
         command += ["--producer-port", str(broker.producer_stream_port), "--worker-port", str(broker.worker_stream_port)]
     if tokens_file:

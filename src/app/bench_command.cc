@@ -40,14 +40,17 @@ std::string auth_settings(const std::vector<BenchTenant>& tenants) {
     }
     if (configs.size() == 1) return configs.front();
     std::string out;
-    for (const auto& config : configs) out += (out.empty() ? "" : ",") + (R"({"type":"static","config":)" + config + '}');
+    for (const auto& config : configs)
+      out += (out.empty() ? "" : ",") + (R"({"type":"static","config":)" + config + '}');
     return R"({"providers":[)" + out + "]}";
   };
   const std::string kind = tenants.size() == 1 ? "static" : "multi";
   return "producerAuthProvider: " + kind + "\nproducerAuthConfig: '" + providers(&BenchTenant::producer_token, "") +
          "'\nworkerAuthProvider: " + kind + "\nworkerAuthConfig: '" +
-         providers(&BenchTenant::worker_token,
-                   R"(,"eventTypes":["*"],"scopes":["codeq:claim","codeq:heartbeat","codeq:abandon","codeq:nack","codeq:result"])") +
+         providers(
+             &BenchTenant::worker_token,
+             R"(,"eventTypes":["*"],"scopes":["codeq:claim","codeq:heartbeat","codeq:abandon","codeq:nack",)"
+                   R"("codeq:result"])") +
          "'\n";
 }
 
@@ -74,7 +77,7 @@ int bench_own_broker(const Cli& cli) {
   const auto spans_port = std::to_string(free_port());
   const bool traced = cli.bench.sample_ratio != "off";
   const auto log = (folder / "log").string();
-  auto receiver = Child::start({"otlp-receiver", "--port", spans_port, "--out", "/dev/null"}, {}, log);
+  auto receiver = Child::start({"otlp-receiver", "--port", spans_port, "--discard"}, {}, log);
   if (!receiver) return refuse(kExitIo, receiver.error().message);
   const auto connections = std::to_string(options.producers + options.workers + options.idle_polls + 100);
   auto broker = Child::start({"serve", "--config", config.string()},
@@ -96,7 +99,8 @@ int bench_own_broker(const Cli& cli) {
   if (!broker) return refuse(kExitIo, broker.error().message);
   if (!wait_until_ready("http://127.0.0.1:" + std::to_string(options.port) + "/readyz")) {
     std::ifstream said(log);
-    return refuse(kExitInternal, "the broker did not get ready: " + std::string(std::istreambuf_iterator<char>(said), {}));
+    return refuse(kExitInternal,
+                  "the broker did not get ready: " + std::string(std::istreambuf_iterator<char>(said), {}));
   }
   options.server_pid = broker->pid();
   const int status = run(cli, options);

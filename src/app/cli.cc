@@ -90,9 +90,8 @@ void add_bench_options(CLI::App* bench, Cli& cli, std::uint32_t batch_max) {
   const auto number = [bench](const std::string& name, auto& value, const char* help, double from, double to) {
     bench->add_option(name, value, help)->check(CLI::Range(from, to))->type_name("N")->capture_default_str();
   };
-  CLI::Option* url =
-      bench->add_option("--url", cli.bench.url,
-                        "Base URL of a running broker (default: one of our own, on a temporary folder)");
+  CLI::Option* url = bench->add_option("--url", cli.bench.url,
+                                       "Base URL of a running broker (default: one of our own, on a temporary folder)");
   bench->add_option("--durability", cli.bench.durability, "Of our own broker: sync, interval or none")
       ->check(CLI::IsMember({"sync", "interval", "none"}))
       ->capture_default_str();
@@ -111,10 +110,12 @@ void add_bench_options(CLI::App* bench, Cli& cli, std::uint32_t batch_max) {
   bench->add_option("--tasks", options.tasks, "Stop after so many completions, without a warm-up")->type_name("N");
   number("--payload-bytes,--payload", options.payload_bytes, "Size of a payload", 2, 1 << 20);
   number("--batch", options.batch, "Tasks per call; 1: the single calls", 1, batch_max);
-  number("--outstanding", options.outstanding, "Closed loop: tasks created and not yet settled, at most; 0: a default", 0,
-         1e8);
-  bench->add_option("--rate", options.rate,
-                    "Open loop: tasks per second, each due at an instant that is fixed beforehand; latencies count from it")
+  number("--outstanding", options.outstanding, "Closed loop: tasks created and not yet settled, at most; 0: a default",
+         0, 1e8);
+  bench
+      ->add_option(
+          "--rate", options.rate,
+          "Open loop: tasks per second, each due at an instant that is fixed beforehand; latencies count from it")
       ->check(CLI::Range(0.001, 1e9))
       ->type_name("N");
   number("--backlog", options.backlog, "Tasks that wait before the first is claimed, and all along", 0, 1e8);
@@ -157,8 +158,7 @@ void add_bench(CLI::App& app, Cli& cli) {
       ->type_name("N")
       ->capture_default_str();
   choose(http, cli, Command::kBenchHttp);
-  CLI::App* grpc =
-      bench->add_subcommand("grpc", "The same over the gRPC streams; counts acknowledged results");
+  CLI::App* grpc = bench->add_subcommand("grpc", "The same over the gRPC streams; counts acknowledged results");
   add_bench_options(grpc, cli, kGrpcBatchMax);
   grpc->add_option("--window", options.window, "Creates that a producer has open; tasks that a worker has credits for")
       ->check(CLI::Range(1, 100'000))
@@ -199,6 +199,7 @@ void add_receiver(CLI::App& app, Cli& cli) {
   receiver->add_option("--out", cli.receiver.out, "File for one JSON span a line; -: stdout")
       ->type_name("FILE")
       ->capture_default_str();
+  receiver->add_flag("--discard", cli.receiver.discard, "Take spans and forget them unread, for benches");
   choose(receiver, cli, Command::kOtlpReceiver);
 }
 
@@ -285,7 +286,8 @@ CommandTree tree_of(const CLI::App& app) {
 }
 
 void add_doctor(CLI::App& app, Cli& cli) {
-  CLI::App* doctor = app.add_subcommand("doctor", "Check settings, data folder, port, clock, limits, collector and the running broker");
+  CLI::App* doctor = app.add_subcommand(
+      "doctor", "Check settings, data folder, port, clock, limits, collector and the running broker");
   add_config_option(doctor, cli);
   doctor->add_flag("--json", cli.data.json, "Print one JSON object");
   doctor->footer("Changes nothing. Status 1 if a check failed; a warning is no failure.");

@@ -62,6 +62,7 @@ struct ReceiverOptions {
   std::string host = "127.0.0.1";
   int port = 4317;                 // 0: any free one
   std::string out = "-";           // one JSON span a line; "-": stdout
+  bool discard = false;            // forgets them unread
 };
 
 struct DataOptions {
