@@ -1,7 +1,7 @@
-// codeq bench grpc: creates, credits, tasks, results and both kinds of acks as messages of the gRPC streams, single or in batches.
+// codeq bench grpc: creates, credits, tasks, results and acks as messages of the gRPC streams, single or in batches.
 //
-// Shape    one stream on each connection. A producer has up to `window` creates without an ack, a worker credits for `window`
-//          tasks. A result is sent as soon as its task has come, and a new credit with it
+// Shape    one stream on each connection. A producer has up to `window` creates without an ack, a worker credits for
+//          `window` tasks. A result is sent as soon as its task has come, and a new credit with it
 // Errors   a refused create or result is counted by its reason; a stream that ends stays ended, and is counted
 // Threads  one, the caller's
 #pragma once

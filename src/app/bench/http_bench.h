@@ -1,7 +1,7 @@
 // codeq bench http: create, claim and result as requests of their own, or the batch routes.
 //
-// Shape    every connection has one request under way. Producers create when the tally says so; workers claim with a long poll
-//          (batches: again after 5 ms without a task), complete and claim again
+// Shape    every connection has one request under way. Producers create when the tally says so; workers claim with a long
+//          poll (batches: again after 5 ms without a task), complete and claim again
 // Latency  that of a claim includes the wait for a task
 // Errors   an answer of 4xx or 5xx and a lost connection are counted, not fatal; it tries again after 100 ms
 // Threads  one, the caller's

@@ -25,21 +25,21 @@ struct BenchOptions {
   std::uint32_t workers = 8;    // connections
   double seconds = 10;          // measured
   double warmup_seconds = 1;    // before that, not counted
-  std::uint64_t tasks = 0;      // not 0: stop after so many completions, without a warm-up; for counting instructions
+  std::uint64_t tasks = 0;  // not 0: stop after so many completions, without a warm-up; for counting instructions
   std::uint32_t payload_bytes = 300;  // of each payload's JSON text; less than it needs (about 60) means what it needs
-  std::uint32_t batch = 1;            // HTTP: 2..100 are the batch routes; streams: 2..1000 are the batch messages
-  std::uint32_t window = 64;          // streams: creates that a producer has open, and credits that a worker has
-  std::uint64_t backlog = 0;          // tasks that wait before the first is claimed, and all along
+  std::uint32_t batch = 1;  // HTTP: 2..100 are the batch routes; streams: 2..1000 are the batch messages
+  std::uint32_t window = 64;  // streams: creates that a producer has open, and credits that a worker has
+  std::uint64_t backlog = 0;  // tasks that wait before the first is claimed, and all along
   // Closed loop: tasks created and not yet settled beside the backlog, at most. 0: 256; streams: `window` a producer.
   std::uint64_t outstanding = 0;
-  double rate = 0;               // not 0: open loop, so many tasks per second, each with an instant that is fixed beforehand
+  double rate = 0;  // not 0: open loop, so many tasks per second, each with an instant that is fixed beforehand
   std::uint32_t priorities = 1;  // tasks take the priorities 0 to this less one in turn
-  std::uint32_t delay_ms = 0;    // tasks are to be handed out so much later
-  std::uint32_t queues = 1;      // tasks take the commands COMMAND-0, COMMAND-1, ... in turn
+  std::uint32_t delay_ms = 0;  // tasks are to be handed out so much later
+  std::uint32_t queues = 1;  // tasks take the commands COMMAND-0, COMMAND-1, ... in turn
   std::uint32_t idle_polls = 0;  // HTTP: connections that wait for a command that nobody creates
   std::optional<int> server_pid;  // its CPU time, memory and writes are read from /proc
   std::string command = "BENCH";
-  bool json = false;      // one JSON line instead of the table
+  bool json = false;  // one JSON line instead of the table
   bool progress = false;  // a line per second on stderr
 };
 

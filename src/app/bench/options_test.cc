@@ -22,15 +22,14 @@ TEST(BenchUrl, IsAHostAndAPort) {
 
 TEST(CheckBench, RefusesWhatDoesNotWork) {
   EXPECT_TRUE(check_bench({}, 100).has_value());
-  for (auto break_it :
-       {+[](BenchOptions& o) { o.batch = 0; }, +[](BenchOptions& o) { o.batch = 101, o.window = 200; },
-        +[](BenchOptions& o) { o.batch = 65; }, +[](BenchOptions& o) { o.workers = 0; },
-        +[](BenchOptions& o) { o.seconds = -1; }, +[](BenchOptions& o) { o.rate = -1; },
-        +[](BenchOptions& o) { o.priorities = 11; }, +[](BenchOptions& o) { o.queues = 0; },
-        +[](BenchOptions& o) { o.queues = 801; },  // by eight workers
-        +[](BenchOptions& o) { o.tenants.resize(9); }, +[](BenchOptions& o) { o.command = "a\"b"; },
-        +[](BenchOptions& o) { o.producer_token = "a\r\nb"; },
-        +[](BenchOptions& o) { o.tenants = {{"a", "b"}, {"c", "d\n"}}; }}) {
+  for (auto break_it : {+[](BenchOptions& o) { o.batch = 0; }, +[](BenchOptions& o) { o.batch = 101, o.window = 200; },
+                        +[](BenchOptions& o) { o.batch = 65; }, +[](BenchOptions& o) { o.workers = 0; },
+                        +[](BenchOptions& o) { o.seconds = -1; }, +[](BenchOptions& o) { o.rate = -1; },
+                        +[](BenchOptions& o) { o.priorities = 11; }, +[](BenchOptions& o) { o.queues = 0; },
+                        +[](BenchOptions& o) { o.queues = 801; },  // by eight workers
+                        +[](BenchOptions& o) { o.tenants.resize(9); }, +[](BenchOptions& o) { o.command = "a\"b"; },
+                        +[](BenchOptions& o) { o.producer_token = "a\r\nb"; },
+                        +[](BenchOptions& o) { o.tenants = {{"a", "b"}, {"c", "d\n"}}; }}) {
     BenchOptions options;
     break_it(options);
     EXPECT_FALSE(check_bench(options, 100).has_value());
@@ -43,7 +42,8 @@ TEST(BenchTenants, AreLinesOfTwoTokens) {
   ASSERT_EQ(tenants->size(), 2U);
   EXPECT_EQ((*tenants)[1].producer_token, "p2");
   EXPECT_EQ((*tenants)[1].worker_token, "w2");
-  for (const auto* text : {"", "\n", "p1", "p1 ", " w1", "p1 w1 x"}) EXPECT_FALSE(read_bench_tenants(text).has_value()) << text;
+  for (const auto* text : {"", "\n", "p1", "p1 ", " w1", "p1 w1 x"})
+    EXPECT_FALSE(read_bench_tenants(text).has_value()) << text;
 }
 
 TEST(BenchWorkers, EveryQueueOfEveryTenantHasAWorker) {

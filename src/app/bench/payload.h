@@ -1,6 +1,6 @@
-// The payload of a bench's task: which run made it, and since when it counts. Workers find both again in what they are handed.
+// The payload of a bench's task: which run made it, and since when it counts. Workers find both in what they are handed.
 //
-// Shape    {"t":"<19 digits, nanoseconds>","run":"<letters and digits>","fill":"xxx"}; strings, so that no broker rounds them
+// Shape    {"t":"<19 digits, nanoseconds>","run":"<letters and digits>","fill":"xxx"}; strings, so that nobody rounds them
 #pragma once
 
 #include <cstdint>

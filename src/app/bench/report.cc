@@ -104,13 +104,13 @@ std::string report_text(const BenchOptions& o, const Tally& tally, const BenchRe
   if (r.fill_seconds)
     out += fmt::format("{:.1f} creates/s while the backlog was filled\n",
                        *r.fill_seconds > 0 ? static_cast<double>(o.backlog) / *r.fill_seconds : 0);
-  out += fmt::format("{:.1f} tasks completed/s ({} acknowledged results)\n\n", f.per_second, tally.completed_measured());
+  out +=
+      fmt::format("{:.1f} tasks completed/s ({} acknowledged results)\n\n", f.per_second, tally.completed_measured());
   out += fmt::format("  {:<24}{:>10}{:>10}{:>10}{:>10}{:>10}{:>12}\n", "milliseconds", "p50", "p90", "p99", "p99.9",
                      "max", "count");
   out += text_row("create", tally.create) + text_row("create to handed over", tally.handover) +
          text_row("create to completed", tally.completion);
-  if (http)
-    out += text_row("claim, with its wait", tally.claim_request) + text_row("result", tally.result_request);
+  if (http) out += text_row("claim, with its wait", tally.claim_request) + text_row("result", tally.result_request);
   if (tally.open_loop()) out += text_row("creates left late by", tally.late);
   out += fmt::format("\nserver CPU {} us per task, memory {} MiB (at most {}), {} bytes written per task, {} syncs/s\n",
                      or_unknown(f.server_cpu_us, 1), or_unknown(f.rss_mib, 1), or_unknown(f.rss_peak_mib, 1),
@@ -140,17 +140,16 @@ std::string report_json(const BenchOptions& o, const Tally& tally, const BenchRe
   if (r.fill_seconds && *r.fill_seconds > 0)
     out += fmt::format(R"("fill_per_second":{:.1f},)", static_cast<double>(o.backlog) / *r.fill_seconds);
   out += fmt::format(R"("created_total":{},"completed_total":{},"refused_total":{},"open_total":{},"latency_us":{{)",
-                     tally.created_total(), tally.completed_total(), tally.refused_total(),
-                     tally.open_total());
+                     tally.created_total(), tally.completed_total(), tally.refused_total(), tally.open_total());
   out += json_row("create", tally.create) + ',' + json_row("handed_over", tally.handover) + ',' +
          json_row("completed", tally.completion) + ',' + json_row("left_late", tally.late);
   if (r.bench == "http")
-    out += ',' + json_row("claim_request", tally.claim_request) + ',' + json_row("result_request", tally.result_request);
-  out += "}," + json_number("server_cpu_us_per_task", f.server_cpu_us, 2) + json_number("server_rss_mib", f.rss_mib, 1) +
-         json_number("server_rss_peak_mib", f.rss_peak_mib, 1) +
+    out +=
+        ',' + json_row("claim_request", tally.claim_request) + ',' + json_row("result_request", tally.result_request);
+  out += "}," + json_number("server_cpu_us_per_task", f.server_cpu_us, 2) +
+         json_number("server_rss_mib", f.rss_mib, 1) + json_number("server_rss_peak_mib", f.rss_peak_mib, 1) +
          json_number("server_written_bytes_per_task", f.written_bytes, 0) +
-         json_number("server_syncs_per_second", f.syncs_per_second, 0) +
-         json_number("cpu_stolen_percent", f.stolen, 1);
+         json_number("server_syncs_per_second", f.syncs_per_second, 0) + json_number("cpu_stolen_percent", f.stolen, 1);
   out += fmt::format(R"("client_cpu_us_per_task":{:.2f},"errors":{{)", f.client_cpu_us);
   bool first = true;
   for (const auto& [what, count] : tally.errors) {

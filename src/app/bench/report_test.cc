@@ -52,10 +52,11 @@ TEST(BenchReport, SaysInWordsWhatWasMeasuredAndUnderWhichPromise) {
   fill(tally);
   const auto text = report_text(options, tally, sample());
   for (const auto* part :
-       {"5.0 tasks completed/s (10 acknowledged results)", "durability sync, trace sampling 1", "closed loop of 256 tasks",
+       {"5.0 tasks completed/s (10 acknowledged results)", "durability sync, trace sampling 1",
+        "closed loop of 256 tasks",
         "server CPU 90.0 us per task, memory 2.0 MiB (at most 3.0), 2000 bytes written per task, 100 syncs/s",
-        "this generator 20.0 us per task; the host took 5.0 %", "11 created, 10 completed, 0 refused, 1 left open", "7 queues",
-        "errors: create 503: 3"}) {
+        "this generator 20.0 us per task; the host took 5.0 %", "11 created, 10 completed, 0 refused, 1 left open",
+        "7 queues", "errors: create 503: 3"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
   EXPECT_EQ(text.find("canary"), std::string::npos);
@@ -82,8 +83,9 @@ TEST(BenchReport, IsOneLineOfJsonForMachines) {
           R"("loop":"closed","rate":0,"outstanding":256,"backlog":0,"queues":1,"tenants":1,"priorities":1,"delay_ms":0,)"
           R"("idle_polls":0,"seconds":2.000,"completed":10,"completed_per_second":5.0,)"
           R"("created_total":11,"completed_total":10,"refused_total":0,"open_total":1,"latency_us":{)") +
-          "\"create\":" + row(11, "500.0") + ",\"handed_over\":" + row(10, "1000.0") + ",\"completed\":" +
-          row(10, "1500.0") + ",\"left_late\":" + kNone + ",\"claim_request\":" + kNone + ",\"result_request\":" + kNone +
+          "\"create\":" + row(11, "500.0") + ",\"handed_over\":" + row(10, "1000.0") +
+          ",\"completed\":" + row(10, "1500.0") + ",\"left_late\":" + kNone + ",\"claim_request\":" + kNone +
+          ",\"result_request\":" + kNone +
           R"(},"server_cpu_us_per_task":90.00,"server_rss_mib":2.0,"server_rss_peak_mib":3.0,)"
           R"("server_written_bytes_per_task":2000,"server_syncs_per_second":null,"cpu_stolen_percent":5.0,)"
           R"("client_cpu_us_per_task":20.00,"errors":{"create 503":3}})");

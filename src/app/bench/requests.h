@@ -37,8 +37,8 @@ class BenchRequests {
   PayloadMaker payloads_;
   std::string host_;
   std::vector<std::string> producers_, workers_;  // header lines, by tenant
-  std::vector<std::string> claim_bodies_;         // by worker, made when first asked for
-  std::vector<std::string> commands_;             // by queue
+  std::vector<std::string> claim_bodies_;  // by worker, made when first asked for
+  std::vector<std::string> commands_;  // by queue
   std::uint32_t next_queue_ = 0, next_tenant_ = 0, next_priority_ = 0;
   std::string body_, request_;
 };

@@ -49,7 +49,9 @@ class Progress {
     if (!wanted_ || now_ns < next_ns_) return;
     if (next_ns_ != 0) {
       const auto seconds = static_cast<double>(now_ns - last_ns_) / 1e9;
-      const auto rate = [&](std::uint64_t now, std::uint64_t then) { return static_cast<double>(now - then) / seconds; };
+      const auto rate = [&](std::uint64_t now, std::uint64_t then) {
+        return static_cast<double>(now - then) / seconds;
+      };
       std::fprintf(stderr, "%s%-8s %9.0f created/s %9.0f completed/s %9ld open  create p99 %.1f ms  %lu errors%s",
                    in_place_ ? "\r\x1b[K" : "", name_of(tally_.phase()), rate(tally_.created_total(), created_),
                    rate(tally_.completed_total(), completed_), static_cast<long>(tally_.outstanding()),
@@ -134,6 +136,7 @@ class Run {
       engine_.turn(now, end_ns);
       progress_.look(now);
     }
+    if (const auto unsent = tally_.unsent(); unsent > 0) tally_.errors[{"create", "due and never sent"}] += unsent;
   }
 
   const BenchOptions& options_;

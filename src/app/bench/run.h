@@ -20,7 +20,8 @@ class BenchEngine {
  public:
   virtual ~BenchEngine() = default;
   virtual Result<void> connect() = 0;  // everything; may block for some seconds. Errors: kUnavailable, kInvalidArgument
-  virtual void turn(std::int64_t now_ns, std::int64_t until_ns) = 0;  // what can be done now, after a wait until then at most
+  virtual void turn(std::int64_t now_ns,
+                    std::int64_t until_ns) = 0;  // what can be done now, after a wait until then at most
   [[nodiscard]] virtual bool alive() const = 0;  // false: it cannot go on, and what happened is in the tally's errors
 };
 

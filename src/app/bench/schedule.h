@@ -8,6 +8,7 @@
 // Threads  one
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 
@@ -22,6 +23,11 @@ class OpenLoop {
   // Of the next create that was not taken yet. Each is computed from the start, so that nothing adds up.
   [[nodiscard]] std::int64_t due_ns() const {
     return start_ns_ + static_cast<std::int64_t>(static_cast<double>(taken_) * ns_between_);
+  }
+  // How many creates that were not taken are due before that.
+  [[nodiscard]] std::uint64_t left_before(std::int64_t end_ns) const {
+    const auto due = std::ceil(static_cast<double>(end_ns - start_ns_) / ns_between_);
+    return due > static_cast<double>(taken_) ? static_cast<std::uint64_t>(due) - taken_ : 0;
   }
   // The next create's due instant, if that has come; it is the caller's then.
   std::optional<std::int64_t> take(std::int64_t now_ns) {

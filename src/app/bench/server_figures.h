@@ -36,7 +36,7 @@ struct ServerSnapshot {
   std::optional<std::int64_t> cpu_us;
   std::optional<std::uint64_t> resident_kib, resident_peak_kib;
   std::optional<std::uint64_t> written_bytes;  // that it caused to be written to a disk
-  std::optional<std::uint64_t> syncs;          // fdatasync and fsync, by its own count
+  std::optional<std::uint64_t> syncs;  // fdatasync and fsync, by its own count
   std::optional<MachineTimes> machine;
 };
 ServerSnapshot snapshot_of(std::optional<int> pid);  // all but the syncs

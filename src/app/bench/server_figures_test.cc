@@ -46,7 +46,8 @@ TEST(NumberOfLine, FindsTheLineOfThatNameAndNoOther) {
 
 TEST(SampleValue, FindsTheSampleWithoutLabels) {
   const std::string page =
-      "# HELP codeq_disk_syncs_total x\ncodeq_disk_syncs_total_other 1\ncodeq_disk_syncs_total{a=\"b\"} 2\ncodeq_disk_syncs_total 31\n";
+      "# HELP codeq_disk_syncs_total x\ncodeq_disk_syncs_total_other 1\n"
+      "codeq_disk_syncs_total{a=\"b\"} 2\ncodeq_disk_syncs_total 31\n";
   EXPECT_EQ(sample_value(page, "codeq_disk_syncs_total"), 31);
   EXPECT_EQ(syncs_of_page(page), 31U);
   for (const auto* text : {"", "codeq_disk_syncs_total", "codeq_disk_syncs_total ", "codeq_disk_syncs_total x"})

@@ -93,8 +93,11 @@ bool StreamConnection::connect(const BenchAddress& address, std::string_view pat
     };
     return nghttp2_nv{bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
   };
-  const std::array<nghttp2_nv, 6> head = {field(":method", "POST"), field(":scheme", "http"), field(":path", path),
-                                          field(":authority", "localhost"), field("content-type", "application/grpc"),
+  const std::array<nghttp2_nv, 6> head = {field(":method", "POST"),
+                                          field(":scheme", "http"),
+                                          field(":path", path),
+                                          field(":authority", "localhost"),
+                                          field("content-type", "application/grpc"),
                                           field("te", "trailers")};
   nghttp2_data_provider body{};
   body.read_callback = &Callbacks::on_read;

@@ -1,7 +1,7 @@
 // One connection of the bench with one gRPC stream on it, over nghttp2.
 //
-// Shape    `send` queues a message, `flush` writes what is queued as far as the socket takes it, `receive` reads once, `next` gives
-//          what came message by message
+// Shape    `send` queues a message, `flush` writes what is queued as far as the socket takes it, `receive` reads once,
+//          `next` gives what came message by message
 // Source   gRPC over HTTP2 (grpc/doc/PROTOCOL-HTTP2.md)
 // Threads  one; nothing blocks but `connect`, for at most five seconds
 #pragma once

@@ -7,7 +7,16 @@ namespace codeq::app {
 namespace {
 
 using protozero::pbf_reader;
+using protozero::pbf_wire_type;
 using protozero::pbf_writer;
+
+// What a field of that number is read as; one of another wire type is not known here.
+constexpr std::uint32_t number(protozero::pbf_tag_type tag) {
+  return protozero::tag_and_type(tag, pbf_wire_type::varint);
+}
+constexpr std::uint32_t bytes(protozero::pbf_tag_type tag) {
+  return protozero::tag_and_type(tag, pbf_wire_type::length_delimited);
+}
 
 constexpr std::string_view kOk = R"({"ok":true})";
 
@@ -37,11 +46,11 @@ void write_fields(pbf_writer& out, std::string_view task_id) {
 StreamAck read_create_ack(pbf_reader reader) {
   StreamAck ack;
   while (reader.next()) {
-    switch (reader.tag()) {
-      case 1: ack.seq = reader.get_uint64(); break;
-      case 2: ack.ok = reader.get_bool(); break;
-      case 3: ack.task_id = text_of(reader); break;
-      case 4: ack.error = text_of(reader); break;
+    switch (reader.tag_and_type()) {
+      case number(1): ack.seq = reader.get_uint64(); break;
+      case number(2): ack.ok = reader.get_bool(); break;
+      case bytes(3): ack.task_id = text_of(reader); break;
+      case bytes(4): ack.error = text_of(reader); break;
       default: reader.skip();
     }
   }
@@ -51,10 +60,10 @@ StreamAck read_create_ack(pbf_reader reader) {
 StreamAck read_result_ack(pbf_reader reader) {
   StreamAck ack;
   while (reader.next()) {
-    switch (reader.tag()) {
-      case 1: ack.task_id = text_of(reader); break;
-      case 2: ack.ok = reader.get_bool(); break;
-      case 3: ack.error = text_of(reader); break;
+    switch (reader.tag_and_type()) {
+      case bytes(1): ack.task_id = text_of(reader); break;
+      case number(2): ack.ok = reader.get_bool(); break;
+      case bytes(3): ack.error = text_of(reader); break;
       default: reader.skip();
     }
   }
@@ -64,9 +73,9 @@ StreamAck read_result_ack(pbf_reader reader) {
 StreamTask read_task(pbf_reader reader) {
   StreamTask task;
   while (reader.next()) {
-    switch (reader.tag()) {
-      case 1: task.id = text_of(reader); break;
-      case 3: task.payload = text_of(reader); break;
+    switch (reader.tag_and_type()) {
+      case bytes(1): task.id = text_of(reader); break;
+      case bytes(3): task.payload = text_of(reader); break;
       default: reader.skip();
     }
   }
@@ -75,7 +84,7 @@ StreamTask read_task(pbf_reader reader) {
 
 std::string_view read_text(pbf_reader reader, protozero::pbf_tag_type tag) {
   std::string_view text;
-  while (reader.next()) reader.tag() == tag ? void(text = text_of(reader)) : reader.skip();
+  while (reader.next(tag, pbf_wire_type::length_delimited)) text = text_of(reader);
   return text.empty() ? "error without a message" : text;
 }
 
@@ -109,25 +118,24 @@ bool read_producer_answer(std::string_view message, ProducerAnswer& answer) {
   try {
     pbf_reader event(message.data(), message.size());
     while (event.next()) {
-      switch (event.tag()) {
-        case 1:
+      switch (event.tag_and_type()) {
+        case bytes(1):
           event.skip();
           answer.is_hello = true;
           break;
-        case 2: answer.acks.push_back(read_create_ack(event.get_message())); break;
-        case 3: answer.error = read_text(event.get_message(), 2); break;
-        case 4: {
+        case bytes(2): answer.acks.push_back(read_create_ack(event.get_message())); break;
+        case bytes(3): answer.error = read_text(event.get_message(), 2); break;
+        case bytes(4): {
           auto batch = event.get_message();
-          while (batch.next(1)) answer.acks.push_back(read_create_ack(batch.get_message()));
+          while (batch.next(1, pbf_wire_type::length_delimited))
+            answer.acks.push_back(read_create_ack(batch.get_message()));
           break;
         }
         default: event.skip();
       }
     }
     return true;
-  } catch (const protozero::exception&) {
-    return false;
-  }
+  } catch (const protozero::exception&) { return false; }
 }
 
 void write_ready(std::string& out, const std::vector<std::string>& commands, std::int32_t lease_seconds,
@@ -162,32 +170,31 @@ bool read_worker_answer(std::string_view message, WorkerAnswer& answer) {
   try {
     pbf_reader event(message.data(), message.size());
     while (event.next()) {
-      switch (event.tag()) {
-        case 1:
+      switch (event.tag_and_type()) {
+        case bytes(1):
           event.skip();
           answer.is_hello = true;
           break;
-        case 2:
-        case 8: {
+        case bytes(2):
+        case bytes(8): {
           answer.spends_credit = true;
           auto tasks = event.get_message();
-          while (tasks.next(1)) answer.tasks.push_back(read_task(tasks.get_message()));
+          while (tasks.next(1, pbf_wire_type::length_delimited)) answer.tasks.push_back(read_task(tasks.get_message()));
           break;
         }
-        case 3: answer.acks.push_back(read_result_ack(event.get_message())); break;
-        case 7: answer.error = read_text(event.get_message(), 1); break;
-        case 9: {
+        case bytes(3): answer.acks.push_back(read_result_ack(event.get_message())); break;
+        case bytes(7): answer.error = read_text(event.get_message(), 1); break;
+        case bytes(9): {
           auto batch = event.get_message();
-          while (batch.next(1)) answer.acks.push_back(read_result_ack(batch.get_message()));
+          while (batch.next(1, pbf_wire_type::length_delimited))
+            answer.acks.push_back(read_result_ack(batch.get_message()));
           break;
         }
         default: event.skip();
       }
     }
     return true;
-  } catch (const protozero::exception&) {
-    return false;
-  }
+  } catch (const protozero::exception&) { return false; }
 }
 
 }  // namespace codeq::app

@@ -1,7 +1,7 @@
 // The messages of the two streams as their clients write and read them.
 //
 // Shape    proto/producerpb.proto and proto/workerpb.proto; writers append one message without its frame, readers borrow
-// Errors   a reader's false: not protobuf, or a known field of another wire type
+// Errors   a reader's false: not protobuf. A field of another number or wire type is skipped
 // Source   protobuf encoding specification; protozero writes and reads the primitives
 #pragma once
 
@@ -19,7 +19,7 @@ void write_hello(std::string& out, std::string_view token);
 
 // What a server did with one create or one result.
 struct StreamAck {
-  std::uint64_t seq = 0;     // of a create
+  std::uint64_t seq = 0;  // of a create
   std::string_view task_id;  // of a result; of a create that was taken
   bool ok = false;
   std::string_view error;

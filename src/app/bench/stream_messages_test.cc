@@ -150,5 +150,13 @@ TEST(BenchStreamMessages, WhatIsNoMessageIsRefused) {
   }
 }
 
+TEST(BenchStreamMessages, AFieldOfAnotherTypeIsSkipped) {
+  ProducerAnswer answer;
+  ASSERT_TRUE(read_producer_answer("\x12\x07\x0a\x01x\x18\x01\x20\x01", answer));
+  ASSERT_EQ(answer.acks.size(), 1U);
+  EXPECT_EQ(answer.acks[0].seq, 0U) << "a text where a number belongs";
+  EXPECT_EQ(answer.acks[0].task_id, "") << "a number where a text belongs";
+}
+
 }  // namespace
 }  // namespace codeq::app

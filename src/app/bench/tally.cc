@@ -34,7 +34,9 @@ std::optional<std::int64_t> Tally::next_create(std::int64_t now_ns) {
       else if (after <= bound_)
         due = now_ns;
       break;
-    case Phase::kDrain: break;
+    case Phase::kDrain:
+      if (unsent() > 0) due = schedule_.take(now_ns);
+      break;
   }
   if (due) {
     outstanding_ = after;
@@ -46,6 +48,10 @@ std::optional<std::int64_t> Tally::next_create(std::int64_t now_ns) {
 std::int64_t Tally::next_due_ns() const {
   const bool paced = open_loop() && (phase_ == Phase::kWarmup || phase_ == Phase::kMeasured);
   return paced ? schedule_.due_ns() : std::numeric_limits<std::int64_t>::max();
+}
+
+std::uint64_t Tally::unsent() const {
+  return open_loop() && phase_ == Phase::kDrain ? schedule_.left_before(end_ns_) : 0;
 }
 
 void Tally::sent(std::int64_t due_ns, std::int64_t now_ns) {

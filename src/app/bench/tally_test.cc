@@ -75,6 +75,26 @@ TEST(Tally, AnOpenLoopIsHeldBackByNothing) {
   EXPECT_EQ(tally.next_due_ns(), kSecond + 100 * kMilli) << "the schedule does not begin again";
 }
 
+TEST(Tally, WhatWasDueInTheRunIsSentAfterItToo) {
+  BenchOptions options;
+  options.rate = 1000;
+  Tally tally(options, 1);
+  tally.enter(Phase::kMeasured, 0);
+  tally.enter(Phase::kDrain, 3 * kMilli);  // nothing could be sent in all of this time
+  EXPECT_EQ(tally.unsent(), 3U);
+  EXPECT_FALSE(tally.all_settled());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(tally.next_create(kSecond), i * kMilli);
+  EXPECT_EQ(tally.next_create(kSecond), std::nullopt) << "the fourth was due when the run was over";
+  EXPECT_EQ(tally.unsent(), 0U);
+  for (int i = 0; i < 3; ++i) {
+    tally.created(i * kMilli, kSecond);
+    tally.completed(i * kMilli, kSecond);
+  }
+  EXPECT_TRUE(tally.all_settled());
+  EXPECT_EQ(tally.completion.count(), 3U);
+  EXPECT_EQ(tally.completed_measured(), 0U) << "too late to be throughput";
+}
+
 TEST(Tally, CountsWhatWasAcknowledgedInTheMeasuredTimeAndTheLatencyOfWhatWasDueInIt) {
   const BenchOptions options;
   Tally tally(options, 100);
