@@ -20,7 +20,7 @@ check:  ## formatting, clang-tidy, race detector, long crash test, power cuts, s
 	@scripts/check
 fuzz:   ## every fuzz target for FUZZ_SECONDS=30
 	@scripts/fuzz
-bench: build  ## full cycles per second over HTTP
+bench:  ## cost, latency, memory and disk of a task beside their targets, in ten minutes
 	@scripts/bench
 stages: ## what each stage of the hot path costs: time, then instructions beside those kept in the repo
 	@scripts/stages

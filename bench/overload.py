@@ -16,24 +16,21 @@ Needs a built codeq (CODEQ_BINARY, or build/release/codeq) and Debian's python3.
 import argparse
 import json
 import os
-import pathlib
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from harness import Api  # noqa: E402
-from harness.broker import Broker, Tokens, find_binary  # noqa: E402
+import lab
+from lab import Broker, Tokens
+from harness import Api  # lab says where it is
 
 
 class Memory:
     """The largest resident memory of a process while this is open, in MiB."""
 
     def __init__(self, pid):
-        self.path = pathlib.Path(f"/proc/{pid}/status")
+        self.pid = pid
         self.most = 0
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -41,9 +38,7 @@ class Memory:
 
     def watch(self):
         while not self.stop.wait(0.1):
-            for line in self.path.read_text().splitlines():
-                if line.startswith("VmRSS:"):
-                    self.most = max(self.most, int(line.split()[1]) >> 10)
+            self.most = max(self.most, lab.memory_kib(self.pid) >> 10)
 
     def close(self):
         self.stop.set()
@@ -51,24 +46,15 @@ class Memory:
         return self.most
 
 
-def load(broker, seconds, producers, workers, backlog, command):
-    return subprocess.Popen(
-        [find_binary(), "bench", "http", "--url", f"http://127.0.0.1:{broker.port}", "--producers", str(producers), "--workers",
-         str(workers), "--duration", str(seconds), "--warmup", "2", "--backlog", str(backlog), "--command", command, "--json",
-         "--producer-token", broker.tokens.acme_producer, "--worker-token", broker.tokens.acme_worker,
-         "--server-pid", str(broker.process.pid)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def result(process):
-    out, _ = process.communicate(timeout=300)
-    return json.loads(out.strip().splitlines()[-1])
+def load(broker, seconds, producers, workers, outstanding, command):
+    return lab.load(broker, "http", "--producers", producers, "--workers", workers, "--duration", seconds, "--warmup", 2,
+                    "--outstanding", outstanding, "--command", command)
 
 
 def phase(broker, name, loads):
     memory = Memory(broker.process.pid)
-    results = [result(one) for one in [start() for start in loads]]
-    said = {"cycles_per_second": round(sum(r["cycles_per_second"] for r in results)),
+    results = [lab.result(one) for one in [start() for start in loads]]
+    said = {"cycles_per_second": round(sum(r["completed_per_second"] for r in results)),
             "creates_per_second": round(sum(r["latency_us"]["create"]["count"] / r["seconds"] for r in results)),
             "refused": sum(sum(r["errors"].values()) for r in results), "rss_mib": memory.close()}
     said["operations_per_second"] = said["creates_per_second"] + 2 * said["cycles_per_second"]

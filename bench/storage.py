@@ -16,22 +16,14 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "e2e"))
-from harness.broker import Broker, Tokens, find_binary  # noqa: E402
+from lab import Broker, Tokens, measure, memory_kib, say, written_bytes
 
 BASE = "/v1/codeq"
 BATCH = 100
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 class Client:
@@ -50,20 +42,6 @@ class Client:
         if answer.status >= 400:
             raise RuntimeError(f"{path}: {answer.status} {data[:200]!r}")
         return data
-
-
-def memory_kib(pid, name="VmRSS"):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1])
-    return 0
-
-
-def written_bytes(pid):
-    for line in pathlib.Path(f"/proc/{pid}/io").read_text().splitlines():
-        if line.startswith("write_bytes:"):
-            return int(line.split()[1])
-    return 0
 
 
 def payload_body(first, count, size=300):
@@ -125,8 +103,7 @@ def settled_memory_kib(broker):
 
 
 def report(scenario, args, **figures):
-    print(json.dumps({"scenario": scenario, "tasks": args.tasks, "payload_bytes": 300, "durability": args.durability,
-                      "tracing": "off", **figures}), flush=True)
+    return {"scenario": scenario, "tasks": args.tasks, "payload_bytes": 300, "durability": args.durability, "sampling": "off", **figures}
 
 
 def backlog(args, folder, tokens):
@@ -146,30 +123,21 @@ def backlog(args, folder, tokens):
     done, drain_seconds = drain(broker, 0)
     drained_kib = memory_kib(broker.process.pid)
     broker.stop()
-    report("backlog", args, fill_per_second=round(args.tasks / fill_seconds), empty_ready_seconds=round(empty_ready, 3),
+    return report("backlog", args, fill_per_second=round(args.tasks / fill_seconds), empty_ready_seconds=round(empty_ready, 3),
            empty_rss_kib=empty_kib, filled_rss_kib=full_kib, restarted_ready_seconds=round(ready, 3),
            restarted_rss_kib=restarted_kib,
-           bytes_per_waiting_task=round((restarted_kib - empty_kib) * 1024 / args.tasks, 1), drained=done, in_order=True,
+           good=done == args.tasks, bytes_per_waiting_task=round((restarted_kib - empty_kib) * 1024 / args.tasks, 1), drained=done, in_order=True,
            drain_per_second=round(done / drain_seconds), drained_rss_kib=drained_kib)
-    return done == args.tasks
 
 
 def cycles(broker, total, connections=4):
     """Whole cycles by the load generator; returns how many were completed."""
     completed = 0
     while completed < total:
-        command = [find_binary(), "bench", "http", "--url", f"http://127.0.0.1:{broker.port}", "--batch", str(BATCH),
-                   "--producers", str(connections), "--workers", str(connections), "--warmup", "0", "--duration", "10",
-                   "--backlog", "20000", "--payload-bytes", "300", "--command", "CYCLE", "--json",
-                   "--server-pid", str(broker.process.pid)]
-        env = dict(os.environ, CODEQ_PRODUCER_TOKEN=broker.tokens.acme_producer,
-                   CODEQ_WORKER_TOKEN=broker.tokens.acme_worker)
-        run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        if run.returncode != 0:
-            raise RuntimeError(run.stderr[-2000:])
-        result = json.loads(run.stdout.strip().splitlines()[-1])
-        completed += result["cycles"]
-        say(f"  {completed:,} of {total:,} cycles ({result['cycles'] / 10:,.0f}/s)")
+        result = measure(broker, "http", "--batch", BATCH, "--producers", connections, "--workers", connections, "--warmup", 0,
+                         "--duration", 10, "--outstanding", 20000, "--command", "CYCLE")
+        completed += result["completed_total"]
+        say(f"  {completed:,} of {total:,} cycles ({result['completed_per_second']:,.0f}/s)")
     return completed
 
 
@@ -187,8 +155,7 @@ def finished(args, folder, tokens):
     rss = settled_memory_kib(broker)
     waiting = drain(broker, BATCH, limit=1000 - BATCH)[0] + drain(broker, 0)[0]
     broker.stop()
-    report("finished", args, finished=done, waiting=waiting, in_order=True, returned_at_the_tail=BATCH, ready_seconds=round(ready, 3), rss_kib=rss)
-    return waiting == 1000
+    return report("finished", args, good=waiting == 1000, finished=done, waiting=waiting, in_order=True, returned_at_the_tail=BATCH, ready_seconds=round(ready, 3), rss_kib=rss)
 
 
 def written(args, folder, tokens):
@@ -204,9 +171,8 @@ def written(args, folder, tokens):
     log_bytes = sum(f.stat().st_size for f in (broker.data / "log").rglob("*") if f.is_file())
     rss = memory_kib(broker.process.pid)
     broker.stop()
-    report("written", args, completed=done, per_second=round(done / seconds), disk_bytes_per_task=round(bytes_written / done),
+    return report("written", args, good=True, completed=done, per_second=round(done / seconds), disk_bytes_per_task=round(bytes_written / done),
            folder_bytes_per_task=round(folder_bytes / done), log_folder_bytes=log_bytes, rss_kib=rss)
-    return True
 
 
 def main():
@@ -217,12 +183,18 @@ def main():
     parser.add_argument("--folder", help="where the data folders go (a disk, not tmpfs); default: a temporary one here")
     args = parser.parse_args()
     args.tasks = args.tasks or {"backlog": 1_000_000, "finished": 10_000_000, "written": 3_000_000}[args.scenario]
+    figures = run(args)
+    print(json.dumps(figures), flush=True)
+    sys.exit(0 if figures["good"] else 1)
+
+
+def run(args):
+    """`args`: scenario, tasks, durability, folder."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="codeq-storage-", dir=args.folder or os.getcwd()))
     try:
-        good = {"backlog": backlog, "finished": finished, "written": written}[args.scenario](args, folder, Tokens())
+        return {"backlog": backlog, "finished": finished, "written": written}[args.scenario](args, folder, Tokens())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":

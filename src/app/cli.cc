@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "app/bench/grpc_bench.h"
+#include "app/bench/http_bench.h"
 #include "app/client/completion.h"
 #include "app/client/options.h"
 #include "app/config/suggest.h"
@@ -82,59 +84,93 @@ void add_demo(CLI::App& app, Cli& cli) {
   choose(waterfall, cli, Command::kDemoWaterfall);
 }
 
-void add_bench(CLI::App& app, Cli& cli) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure a broker");
-  bench->require_subcommand(1);
-  CLI::App* http =
-      bench->add_subcommand("http", "Create, claim and complete tasks over HTTP; counts acknowledged results");
+// What both benches can be told.
+void add_bench_options(CLI::App* bench, Cli& cli, std::uint32_t batch_max) {
   auto& options = cli.bench.options;
-  http->add_option("--url", cli.bench.url,
-                   "Base URL of a running broker (default: one of our own, on a temporary folder)");
-  http->add_option("--durability", cli.bench.durability, "Of our own broker: sync, interval or none")
+  const auto number = [bench](const std::string& name, auto& value, const char* help, double from, double to) {
+    bench->add_option(name, value, help)->check(CLI::Range(from, to))->type_name("N")->capture_default_str();
+  };
+  CLI::Option* url = bench->add_option("--url", cli.bench.url,
+                                       "Base URL of a running broker (default: one of our own, on a temporary folder)");
+  bench->add_option("--durability", cli.bench.durability, "Of our own broker: sync, interval or none")
       ->check(CLI::IsMember({"sync", "interval", "none"}))
       ->capture_default_str();
-  http->add_option("--sample-ratio", cli.bench.sample_ratio, "Of our own broker: 0 to 1, or off")
+  bench->add_option("--sample-ratio", cli.bench.sample_ratio, "Of our own broker: 0 to 1, or off")
       ->capture_default_str();
-  http->add_option("--producers", options.producers, "Connections that create")
-      ->check(CLI::Range(1, 10'000))
-      ->type_name("N")
-      ->capture_default_str();
-  http->add_option("--workers", options.workers, "Connections that claim and complete")
-      ->check(CLI::Range(1, 10'000))
-      ->type_name("N")
-      ->capture_default_str();
-  http->add_option("--duration", options.seconds, "Time measured")
+  number("--producers", options.producers, "Connections that create", 1, 10'000);
+  number("--workers", options.workers, "Connections that claim and complete", 1, 10'000);
+  bench->add_option("--duration,--seconds", options.seconds, "Time measured")
       ->check(CLI::Range(0.1, 86'400.0))
       ->type_name("SECONDS")
       ->capture_default_str();
-  http->add_option("--warmup", options.warmup_seconds, "Time before, not counted")
+  bench->add_option("--warmup", options.warmup_seconds, "Time before, not counted")
       ->check(CLI::Range(0.0, 3600.0))
       ->type_name("SECONDS")
       ->capture_default_str();
-  http->add_option("--payload-bytes", options.payload_bytes, "Size of a payload")
-      ->check(CLI::Range(2, 1 << 20))
+  bench->add_option("--tasks", options.tasks, "Stop after so many completions, without a warm-up")->type_name("N");
+  number("--payload-bytes,--payload", options.payload_bytes, "Size of a payload", 2, 1 << 20);
+  number("--batch", options.batch, "Tasks per call; 1: the single calls", 1, batch_max);
+  number("--outstanding", options.outstanding, "Closed loop: tasks created and not yet settled, at most; 0: a default",
+         0, 1e8);
+  bench
+      ->add_option(
+          "--rate", options.rate,
+          "Open loop: tasks per second, each due at an instant that is fixed beforehand; latencies count from it")
+      ->check(CLI::Range(0.001, 1e9))
+      ->type_name("N");
+  number("--backlog", options.backlog, "Tasks that wait before the first is claimed, and all along", 0, 1e8);
+  number("--priorities", options.priorities, "Priorities that tasks take in turn", 1, 10);
+  number("--delay-ms", options.delay_ms, "Tasks are due so much later; latencies count from then", 0, 86'400'000);
+  number("--queues", options.queues, "Commands that tasks take in turn: NAME-0, NAME-1, ...", 1, 100'000);
+  bench->add_option("--tenants", cli.bench.tenants, "Tenants of our own broker; for more give a running one's --tokens")
+      ->check(CLI::Range(1, 4))
       ->type_name("N")
       ->capture_default_str();
-  http->add_option("--batch", options.batch, "Tasks per call; 1: the single calls")
-      ->check(CLI::Range(1, 100))
-      ->type_name("N")
-      ->capture_default_str();
-  http->add_option("--backlog", options.backlog, "Tasks created and not yet settled, at most")
-      ->check(CLI::Range(1, 1'000'000))
-      ->type_name("N")
-      ->capture_default_str();
-  http->add_option("--command", options.command, "Command of the tasks")->type_name("NAME")->capture_default_str();
-  http->add_option("--producer-token", options.producer_token, "Bearer token to create with")
+  bench->add_option("--tokens", cli.bench.tokens_file, "Lines of `PRODUCER_TOKEN WORKER_TOKEN`, one per tenant")
+      ->type_name("FILE")
+      ->needs(url);
+  bench->add_option("--command", options.command, "Command of the tasks")->type_name("NAME")->capture_default_str();
+  bench->add_option("--producer-token", options.producer_token, "Bearer token to create with")
       ->envname("CODEQ_PRODUCER_TOKEN")
       ->type_name("TOKEN");
-  http->add_option("--worker-token", options.worker_token, "Bearer token to claim with")
+  bench->add_option("--worker-token", options.worker_token, "Bearer token to claim with")
       ->envname("CODEQ_WORKER_TOKEN")
       ->type_name("TOKEN");
-  http->add_option("--server-pid", options.server_pid, "Process whose CPU time is counted per task")
+  bench->add_option("--server-pid", options.server_pid, "Process whose CPU time, memory and writes are read")
       ->check(CLI::PositiveNumber)
       ->type_name("PID");
-  http->add_flag("--json", options.json, "Print one JSON line");
+  bench->add_flag("--json", options.json, "Print one JSON line");
+  bench->add_flag("--progress", options.progress, "A line per second on stderr, also where that is no terminal");
+  bench->footer(
+      "Counted are tasks whose result was acknowledged in the measured time; latencies are of tasks that were due in it.\n"
+      "Status 1 where something was refused or failed, or nothing was completed; 2 where the broker could not be reached.");
+}
+
+void add_bench(CLI::App& app, Cli& cli) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure a broker");
+  bench->require_subcommand(1);
+  auto& options = cli.bench.options;
+  CLI::App* http =
+      bench->add_subcommand("http", "Create, claim and complete tasks over HTTP; counts acknowledged results");
+  add_bench_options(http, cli, kHttpBatchMax);
+  http->add_option("--idle-polls", options.idle_polls, "Connections that wait for a command that nobody creates")
+      ->check(CLI::Range(0, 1'000'000))
+      ->type_name("N")
+      ->capture_default_str();
   choose(http, cli, Command::kBenchHttp);
+  CLI::App* grpc = bench->add_subcommand("grpc", "The same over the gRPC streams; counts acknowledged results");
+  add_bench_options(grpc, cli, kGrpcBatchMax);
+  grpc->add_option("--window", options.window, "Creates that a producer has open; tasks that a worker has credits for")
+      ->check(CLI::Range(1, 100'000))
+      ->type_name("N")
+      ->capture_default_str();
+  grpc->add_option("--producer-port", options.producer_port, "Port of the producers' streams, with --url")
+      ->type_name("N")
+      ->capture_default_str();
+  grpc->add_option("--worker-port", options.worker_port, "Port of the workers' streams, with --url")
+      ->type_name("N")
+      ->capture_default_str();
+  choose(grpc, cli, Command::kBenchGrpc);
 }
 
 void add_config(CLI::App& app, Cli& cli) {
@@ -163,6 +199,7 @@ void add_receiver(CLI::App& app, Cli& cli) {
   receiver->add_option("--out", cli.receiver.out, "File for one JSON span a line; -: stdout")
       ->type_name("FILE")
       ->capture_default_str();
+  receiver->add_flag("--discard", cli.receiver.discard, "Take spans and forget them unread, for benches");
   choose(receiver, cli, Command::kOtlpReceiver);
 }
 
@@ -249,7 +286,8 @@ CommandTree tree_of(const CLI::App& app) {
 }
 
 void add_doctor(CLI::App& app, Cli& cli) {
-  CLI::App* doctor = app.add_subcommand("doctor", "Check settings, data folder, port, clock, limits, collector and the running broker");
+  CLI::App* doctor = app.add_subcommand(
+      "doctor", "Check settings, data folder, port, clock, limits, collector and the running broker");
   add_config_option(doctor, cli);
   doctor->add_flag("--json", cli.data.json, "Print one JSON object");
   doctor->footer("Changes nothing. Status 1 if a check failed; a warning is no failure.");

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "app/bench/http_bench.h"
+#include "app/bench/options.h"
 #include "app/client/arguments.h"
 
 namespace codeq::app {
@@ -19,6 +19,7 @@ enum class Command : std::uint8_t {
   kDemo,
   kDemoWaterfall,
   kBenchHttp,
+  kBenchGrpc,
   kConfigCheck,
   kConfigExplain,
   kConfigDocs,
@@ -52,6 +53,8 @@ struct BenchArguments {
   std::string url;                 // empty: a broker of our own, on a free port and a temporary folder
   std::string durability = "sync"; // of our own broker
   std::string sample_ratio = "1";  // of our own broker; "off": no tracing
+  std::uint32_t tenants = 1;       // of our own broker
+  std::string tokens_file;         // of a running broker's tenants; empty: the two tokens of `options`
   BenchOptions options;
 };
 
@@ -59,6 +62,7 @@ struct ReceiverOptions {
   std::string host = "127.0.0.1";
   int port = 4317;                 // 0: any free one
   std::string out = "-";           // one JSON span a line; "-": stdout
+  bool discard = false;            // forgets them unread
 };
 
 struct DataOptions {

@@ -21,6 +21,7 @@ TEST(Cli, EveryCommandIsRecognised) {
   EXPECT_EQ(parse({"demo"})->command, Command::kDemo);
   EXPECT_EQ(parse({"demo", "waterfall", "--spans", "f", "--trace-id", "0"})->command, Command::kDemoWaterfall);
   EXPECT_EQ(parse({"bench", "http"})->command, Command::kBenchHttp);
+  EXPECT_EQ(parse({"bench", "grpc"})->command, Command::kBenchGrpc);
   EXPECT_EQ(parse({"config", "check"})->command, Command::kConfigCheck);
   EXPECT_EQ(parse({"config", "explain", "port"})->command, Command::kConfigExplain);
   EXPECT_EQ(parse({"config", "docs"})->command, Command::kConfigDocs);
@@ -99,6 +100,7 @@ TEST(Cli, HelpIsPrintedWithStatusZeroForEveryCommand) {
                                                                  {"demo", "-h"},
                                                                  {"bench", "--help"},
                                                                  {"bench", "http", "--help"},
+                                                                 {"bench", "grpc", "--help"},
                                                                  {"config", "--help"},
                                                                  {"config", "check", "--help"},
                                                                  {"config", "explain", "--help"},

@@ -10,7 +10,7 @@ int serve(const Cli& cli);
 int dev(const Cli& cli);
 int demo(const Cli& cli);            // the main job inside one process, and its trace as a waterfall
 int demo_waterfall(const Cli& cli);  // spans from a file of `codeq otlp-receiver` as a waterfall, checked
-int bench_http(const Cli& cli);
+int bench(const Cli& cli);  // http or grpc
 int otlp_receiver(const Cli& cli);
 int backup(const Cli& cli);
 int restore(const Cli& cli);

@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
     case Command::kDev: return dev(*cli);
     case Command::kDemo: return demo(*cli);
     case Command::kDemoWaterfall: return demo_waterfall(*cli);
-    case Command::kBenchHttp: return bench_http(*cli);
+    case Command::kBenchHttp:
+    case Command::kBenchGrpc: return bench(*cli);
     case Command::kOtlpReceiver: return otlp_receiver(*cli);
     case Command::kBackup: return backup(*cli);
     case Command::kRestore: return restore(*cli);

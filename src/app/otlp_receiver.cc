@@ -82,6 +82,7 @@ struct Store {
   int status = 0;
   std::uint64_t rejected = 0;
   std::FILE* file = nullptr;
+  bool discard = false;
 };
 
 struct Verdict {
@@ -103,6 +104,7 @@ Result<std::vector<ReceivedSpan>> read_call(const Stream& stream) {
 }
 
 Verdict take_call(const Stream& stream, Store& store) {
+  if (store.discard && stream.path == kPath && !stream.too_large) return {};
   auto spans = stream.path == kPath ? read_call(stream) : std::vector<ReceivedSpan>{};
   Verdict verdict;
   {
@@ -287,6 +289,7 @@ class Connection {
 class OtlpReceiver::Server {
  public:
   Result<void> open(const Options& options) {
+    store_.discard = options.discard;
     if (!options.out_file.empty()) {
       store_.file = std::fopen(options.out_file.c_str(), "ae");
       if (store_.file == nullptr) return fail(Code::kIo, "cannot write " + options.out_file);

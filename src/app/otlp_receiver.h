@@ -24,6 +24,7 @@ class OtlpReceiver {
   struct Options {
     std::uint16_t port = 0;  // 0: any free one
     std::string out_file;    // spans are appended, one JSON object a line (to_json); empty: none
+    bool discard = false;    // takes every call and forgets it unread, for whoever measures the sender
   };
 
   // Serving when it returns. Errors: kIo  the port or the file cannot be had

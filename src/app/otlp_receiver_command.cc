@@ -10,7 +10,10 @@ namespace codeq::app {
 int otlp_receiver(const Cli& cli) {
   StopSignal stop;
   auto receiver = OtlpReceiver::start({.port = static_cast<std::uint16_t>(cli.receiver.port),
-                                       .out_file = cli.receiver.out == "-" ? "/dev/stdout" : cli.receiver.out});
+                                       .out_file = cli.receiver.discard      ? ""
+                                                   : cli.receiver.out == "-" ? "/dev/stdout"
+                                                                             : cli.receiver.out,
+                                       .discard = cli.receiver.discard});
   if (!receiver) {
     std::fprintf(stderr, "[ERROR] %s\n", receiver.error().message.c_str());
     return kExitBind;

@@ -233,6 +233,16 @@ TEST(OtlpReceiver, WritesOneJsonLineASpan) {
   ::unlink(path.c_str());
 }
 
+TEST(OtlpReceiver, ADiscardingOneTakesEverythingAndKeepsNothing) {
+  auto receiver = OtlpReceiver::start({.port = 0, .out_file = {}, .discard = true});
+  ASSERT_TRUE(receiver.has_value());
+  auto tracer = tracer_for(options_for((*receiver)->endpoint()));
+  record_some(*tracer, 20);
+  tracer->shutdown(kSoon);
+  EXPECT_EQ(tracer->stats().exported, 20U);
+  EXPECT_TRUE((*receiver)->spans().empty());
+}
+
 TEST(OtlpReceiver, APortInUseIsAnErrorAndStopMayBeCalledTwice) {
   auto receiver = receiver_on();
   const auto second = OtlpReceiver::start(receiver->port());

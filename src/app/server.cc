@@ -26,6 +26,7 @@
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "disk/disk.h"
 #include "log/local/local_log.h"
 #include "observe/metrics.h"
 #include "observe/null_tracer.h"
@@ -320,6 +321,7 @@ void Server::Parts::exposition(services::Done<std::string> done) {
                                  .in_progress = depth.in_progress,
                                  .dlq = depth.dead});
     gauges.spans = tracer->stats();
+    gauges.disk_syncs = disk::syncs_made();
     tls->add_to(gauges);
     gauges.durability = durability_text(config.durability);
     gauges.sampling = sampling;

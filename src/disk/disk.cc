@@ -7,11 +7,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <system_error>
 
 namespace codeq::disk {
+namespace {
+
+std::atomic<std::uint64_t> syncs{0};
+
+}  // namespace
+
+std::uint64_t syncs_made() { return syncs.load(std::memory_order_relaxed); }
 
 int Disk::open(const std::string& path, int flags, mode_t mode) { return ::open(path.c_str(), flags | O_CLOEXEC, mode); }
 int Disk::close(int fd) { return ::close(fd); }
@@ -21,8 +29,14 @@ ssize_t Disk::read_at(int fd, void* out, std::size_t bytes, std::uint64_t offset
 ssize_t Disk::write_at(int fd, const iovec* parts, int count, std::uint64_t offset) {
   return ::pwritev(fd, parts, count, static_cast<off_t>(offset));
 }
-int Disk::sync_data(int fd) { return ::fdatasync(fd); }
-int Disk::sync_all(int fd) { return ::fsync(fd); }
+int Disk::sync_data(int fd) {
+  syncs.fetch_add(1, std::memory_order_relaxed);
+  return ::fdatasync(fd);
+}
+int Disk::sync_all(int fd) {
+  syncs.fetch_add(1, std::memory_order_relaxed);
+  return ::fsync(fd);
+}
 int Disk::truncate(int fd, std::uint64_t bytes) { return ::ftruncate(fd, static_cast<off_t>(bytes)); }
 int Disk::status(const std::string& path, struct stat& out) { return ::lstat(path.c_str(), &out); }
 int Disk::status(int fd, struct stat& out) { return ::fstat(fd, &out); }

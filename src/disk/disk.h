@@ -43,6 +43,9 @@ class Disk {
   static Disk& real();
 };
 
+// How many fdatasync and fsync calls this process has made through the real disk.
+std::uint64_t syncs_made();
+
 // Owns a descriptor of a disk.
 class File {
  public:

@@ -263,6 +263,8 @@ void Metrics::write_gauges(const Gauges& gauges, std::string& out) {
       .sample({}, gauges.spans.exported);
   Family("codeq_spans_dropped_total", "counter", "Spans lost to a full queue or a collector that refused them.", out)
       .sample({}, gauges.spans.dropped);
+  Family("codeq_disk_syncs_total", "counter", "Calls of fdatasync and fsync, those of RocksDB not among them.", out)
+      .sample({}, gauges.disk_syncs);
   if (!gauges.durability.empty()) {
     Family("codeq_durability_info", "gauge", "What an answer waits for: sync, interval or none.", out)
         .sample({{"mode", gauges.durability}}, 1);

@@ -40,6 +40,7 @@ struct Gauges {
   };
   std::vector<Tls> tls;  // empty: none, and then no family of it
   TracerStats spans;
+  std::uint64_t disk_syncs = 0;
   std::string durability;  // sync, interval or none
   std::string sampling;  // off, view or the ratio
 };

@@ -35,6 +35,7 @@ void fill(Metrics& metrics, Gauges& gauges) {
   gauges.queues = {{.command = "GENERATE_MASTER", .ready = 3, .delayed = 2, .in_progress = 1, .dlq = 4}};
   gauges.subscriptions = {{"GENERATE_MASTER", 2}};
   gauges.spans = {.recorded = 10, .exported = 7, .dropped = 1};
+  gauges.disk_syncs = 12;
   gauges.durability = "sync";
   gauges.tls = {{.listener = "http", .handshakes = 1, .not_after_s = 1'800'000'000}};
 }
@@ -69,6 +70,7 @@ TEST(Metrics, TheTenFamiliesOfTheReferenceAppearWithTheirLabels) {
           "codeq_task_processing_latency_seconds_count{command=\"GENERATE_MASTER\",status=\"FAILED\"} 1",
           "codeq_build_info{version=\"1.2.3\",revision=\"abc\"} 1",
           "codeq_durability_info{mode=\"sync\"} 1",
+          "codeq_disk_syncs_total 12",
           "codeq_spans_recorded_total 10",
           "codeq_spans_exported_total 7",
           "codeq_spans_dropped_total 1",

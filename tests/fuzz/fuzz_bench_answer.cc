@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "app/bench/answer.h"
-#include "app/bench/report.h"
+#include "app/bench/server_figures.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
@@ -21,5 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   static_cast<void>(codeq::app::info_label(bytes, "codeq_tracing_info", "sampling"));
   static_cast<void>(codeq::app::cpu_us_of_stat(bytes, 100));
+  static_cast<void>(codeq::app::number_of_line(bytes, "VmRSS"));
+  static_cast<void>(codeq::app::sample_value(bytes, "codeq_disk_syncs_total"));
   return 0;
 }

@@ -12,6 +12,13 @@
 #include <memory>
 
 namespace codeq::app {
+namespace {
+
+bool is_loopback(const BenchAddress& address) {
+  return ntohl(reinterpret_cast<const sockaddr_in&>(address.storage).sin_addr.s_addr) >> 24 == 127;
+}
+
+}  // namespace
 
 Result<BenchAddress> BenchAddress::look_up(const std::string& host, std::uint16_t port) {
   addrinfo hints{};
@@ -27,12 +34,23 @@ Result<BenchAddress> BenchAddress::look_up(const std::string& host, std::uint16_
   return address;
 }
 
-bool BenchConnection::connect(const BenchAddress& address) {
+bool BenchConnection::connect(const BenchAddress& address, std::uint32_t source) {
   close();
   fd_ = socket(address.family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd_ < 0) return false;
   const timeval patience{.tv_sec = 5, .tv_usec = 0};  // on Linux the send timeout bounds connect too (socket(7))
   setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  if (source != 0 && address.family == AF_INET && is_loopback(address)) {
+    sockaddr_in from{};
+    from.sin_family = AF_INET;
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + source);
+    const int late = 1;  // the port is chosen with the destination in mind
+    setsockopt(fd_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &late, sizeof late);
+    if (bind(fd_, reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0) {
+      close();
+      return false;
+    }
+  }
   const int on = 1;
   setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address.storage), address.size) != 0 ||

@@ -31,7 +31,8 @@ class BenchConnection {
   BenchConnection(const BenchConnection&) = delete;
   BenchConnection& operator=(const BenchConnection&) = delete;
 
-  [[nodiscard]] bool connect(const BenchAddress& address);
+  // `source`: not 0: from 127.0.0.(1 + source), to an address of loopback.
+  [[nodiscard]] bool connect(const BenchAddress& address, std::uint32_t source = 0);
   void close();
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] bool open() const { return fd_ >= 0; }

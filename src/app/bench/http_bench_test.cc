@@ -38,16 +38,16 @@ class TinyBroker {
     options.producers = 2;
     options.workers = 3;
     options.seconds = 60;
-    options.cycles = 200;
-    options.backlog = 8;
+    options.tasks = 200;
+    options.outstanding = 8;
     options.server_pid = getpid();
-    options.progress = false;
     return options;
   }
 
   bool refuse_creates = false;
   int hang_up_ = 0;                 // close the connection after every so many answers
   std::size_t most_waiting() const { return most_waiting_; }
+  std::size_t waiting_at_first_claim() const { return waiting_at_first_claim_; }
   std::size_t payload_bytes() const { return payload_bytes_; }
   std::size_t left() const { return queue_.size() + leased_; }
   std::size_t unauthorized() const { return unauthorized_; }
@@ -93,6 +93,8 @@ class TinyBroker {
       return reply("200 OK", R"({"results":[)" + out + "]}");
     }
     if (line.starts_with("POST /v1/codeq/tasks/claim")) {
+      if (!claimed_) waiting_at_first_claim_ = queue_.size();
+      claimed_ = true;
       if (queue_.empty()) return "HTTP/1.1 204 No Content\r\n\r\n";
       const bool batch = line.starts_with("POST /v1/codeq/tasks/claim/batch");
       std::string out;
@@ -124,6 +126,8 @@ class TinyBroker {
   std::mutex mutex_;
   std::deque<std::string> queue_;
   std::size_t leased_ = 0, most_waiting_ = 0, payload_bytes_ = 0, unauthorized_ = 0;
+  bool claimed_ = false;
+  std::size_t waiting_at_first_claim_ = 0;
   std::uint64_t made_ = 0;
   int answers_ = 0;
   LoopbackServer server_;           // last: its threads end before what they use
@@ -133,13 +137,14 @@ TEST(HttpBench, CountsAcknowledgedResultsAndLeavesNothingBehind) {
   TinyBroker broker;
   std::ostringstream out;
   EXPECT_EQ(run_http_bench(broker.options(), out), 0) << out.str();
-  for (const auto* part : {" full cycles/s (2", "durability none, trace sampling 0.25", "server CPU ", "no errors"}) {
+  for (const auto* part :
+       {" tasks completed/s (2", "durability none, trace sampling 0.25", "server CPU ", "no errors"}) {
     EXPECT_NE(out.str().find(part), std::string::npos) << part << "\n" << out.str();
   }
   EXPECT_EQ(out.str().find("canary"), std::string::npos);
   EXPECT_EQ(broker.unauthorized(), 0U);
   EXPECT_EQ(broker.payload_bytes(), 300U);
-  EXPECT_LE(broker.most_waiting(), 8U) << "the backlog is bounded";
+  EXPECT_LE(broker.most_waiting(), 8U) << "what is open is bounded";
   EXPECT_EQ(broker.left(), 0U);
 }
 
@@ -147,7 +152,7 @@ TEST(HttpBench, SpeaksTheBatchRoutes) {
   TinyBroker broker;
   auto options = broker.options();
   options.batch = 5;
-  options.backlog = 3;              // less than a batch: one batch at a time
+  options.outstanding = 3;              // less than a batch: one batch at a time
   options.json = true;
   std::ostringstream out;
   EXPECT_EQ(run_http_bench(options, out), 0) << out.str();
@@ -159,12 +164,45 @@ TEST(HttpBench, SpeaksTheBatchRoutes) {
 TEST(HttpBench, ARunByTimeEndsByItself) {
   TinyBroker broker;
   auto options = broker.options();
-  options.cycles = 0;
+  options.tasks = 0;
   options.warmup_seconds = 0.02;
   options.seconds = 0.1;
   std::ostringstream out;
   EXPECT_EQ(run_http_bench(options, out), 0) << out.str();
   EXPECT_EQ(broker.left(), 0U);
+}
+
+TEST(HttpBench, FillsTheBacklogBeforeTheFirstClaim) {
+  TinyBroker broker;
+  auto options = broker.options();
+  options.backlog = 100;
+  options.batch = 3;
+  options.json = true;
+  std::ostringstream out;
+  EXPECT_EQ(run_http_bench(options, out), 0) << out.str();
+  EXPECT_NE(out.str().find("\"fill_per_second\":"), std::string::npos) << out.str();
+  EXPECT_GE(broker.waiting_at_first_claim(), 100U);
+  EXPECT_LE(broker.most_waiting(), 108U);
+  EXPECT_EQ(broker.left(), 0U);
+}
+
+TEST(HttpBench, AnOpenLoopCreatesAtItsRateHoweverMuchWaits) {
+  TinyBroker broker;
+  auto options = broker.options();
+  options.tasks = 0;
+  options.warmup_seconds = 0;
+  options.seconds = 0.2;
+  options.rate = 1000;
+  options.outstanding = 1;
+  options.json = true;
+  std::ostringstream out;
+  EXPECT_EQ(run_http_bench(options, out), 0) << out.str();
+  EXPECT_NE(out.str().find("\"loop\":\"open\""), std::string::npos);
+  const auto text = out.str();
+  const std::string row = "\"completed\":{\"count\":";
+  const auto at = text.find(row);
+  ASSERT_NE(at, std::string::npos) << text;
+  EXPECT_NEAR(std::stoi(text.substr(at + row.size())), 200, 1) << "one for each instant: " << text;
 }
 
 TEST(HttpBench, GoesOnOverLostConnectionsAndReportsThem) {
@@ -179,7 +217,7 @@ TEST(HttpBench, CountsRefusalsByStatus) {
   TinyBroker broker;
   broker.refuse_creates = true;
   auto options = broker.options();
-  options.cycles = 0;
+  options.tasks = 0;
   options.warmup_seconds = 0;
   options.seconds = 0.05;
   std::ostringstream out;
@@ -208,19 +246,6 @@ TEST(HttpBench, RefusesOptionsThatDoNotWork) {
     std::ostringstream out;
     EXPECT_EQ(run_http_bench(options, out), 2);
     EXPECT_FALSE(out.str().empty());
-  }
-}
-
-TEST(BenchUrl, IsAHostAndAPort) {
-  BenchOptions options;
-  ASSERT_TRUE(set_bench_url("http://example.test:81/", options).has_value());
-  EXPECT_EQ(options.host, "example.test");
-  EXPECT_EQ(options.port, 81);
-  ASSERT_TRUE(set_bench_url("[::1]:8080", options).has_value());
-  EXPECT_EQ(options.host, "::1");
-  for (const auto* url : {"", "http://", "http://host", "https://host:1", "http://host:0", "http://host:99999",
-                          "http://host:1/path", "http://u@h:1", ":80"}) {
-    EXPECT_FALSE(set_bench_url(url, options).has_value()) << url;
   }
 }
 

@@ -6,36 +6,44 @@
 #include <string_view>
 #include <vector>
 
-#include "app/bench/http_bench.h"
+#include "app/bench/options.h"
+#include "app/bench/payload.h"
 
 namespace codeq::app {
 
 struct HeldTask {
   std::string id;
-  std::int64_t created_ns = 0;
-  bool ours = false;            // made by this run, so that it counts
+  std::int64_t counts_from_ns = 0;  // steady clock
+  bool ours = false;                // made by this run, so that it counts
 };
 
 class BenchRequests {
  public:
-  // `run` marks the payloads of this run; letters and digits.
   BenchRequests(const BenchOptions& options, std::string run);
 
-  // Each is good until the next call.
-  std::string_view create(std::int64_t now_ns);
-  std::string_view claim();
-  std::string_view result(const std::vector<HeldTask>& tasks);
-  std::string_view metrics();
+  // Each is good until the next call. `counts_from_ns` is what latencies count from; `wall_ns` the same instant by the wall
+  // clock, for delayed tasks.
+  std::string_view create(std::int64_t counts_from_ns, std::int64_t wall_ns);
+  std::string_view claim(std::uint32_t worker);
+  std::string_view idle_claim();  // of a command that nobody creates, for as long as a claim may wait
+  std::string_view result(std::uint32_t worker, const std::vector<HeldTask>& tasks);
 
  private:
   std::string_view finish(std::string_view path, const std::string& token);
-  void add_task(std::int64_t now_ns);
+  void add_task(std::int64_t counts_from_ns, std::int64_t wall_ns);
+  const std::string& claim_body(std::uint32_t worker);
 
-  std::string host_, producer_, worker_;  // header lines
-  std::string command_, run_, fill_;
-  std::string claim_body_;
-  std::uint32_t batch_;
+  const BenchOptions& options_;
+  PayloadMaker payloads_;
+  std::string host_;
+  std::vector<std::string> producers_, workers_;  // header lines, by tenant
+  std::vector<std::string> claim_bodies_;  // by worker, made when first asked for
+  std::vector<std::string> commands_;  // by queue
+  std::uint32_t next_queue_ = 0, next_tenant_ = 0, next_priority_ = 0;
   std::string body_, request_;
 };
+
+// RFC 3339 in UTC with milliseconds.
+std::string rfc3339_ms(std::int64_t wall_ns);
 
 }  // namespace codeq::app

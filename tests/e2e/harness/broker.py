@@ -92,7 +92,7 @@ class Broker:
             self.settings["TRACING_OTLP_ENDPOINT"] = otlp_endpoint
         self.settings |= {key: str(value) for key, value in settings.items()}
 
-    def start(self, deadline_seconds=30, wrapper=(), port=None):
+    def start(self, deadline_seconds=30, wrapper=(), port=None, poll_seconds=0.005):
         """Returns once the broker says that it is ready. A port that was snatched meanwhile is replaced."""
         for attempt in range(3):
             free, self.producer_stream_port, self.worker_stream_port = net.free_ports(3)
@@ -105,7 +105,7 @@ class Broker:
                 self.process = subprocess.Popen([*wrapper, find_binary(), "serve"], env=environment, cwd=self.folder,
                                                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
             try:
-                net.wait_for_port(self.port, deadline_seconds, self.process)
+                net.wait_for_port(self.port, deadline_seconds, self.process, poll_seconds)
             except AssertionError as error:
                 if self.process.poll() == 77 and attempt < 2:  # the address was taken
                     continue

@@ -22,7 +22,7 @@ def free_ports(count):
             s.close()
 
 
-def wait_for_port(port, deadline_seconds, process):
+def wait_for_port(port, deadline_seconds, process, poll_seconds=0.005):
     """Until something listens there. Asks every 5 ms: there is no event to wait for from outside."""
     deadline = time.monotonic() + deadline_seconds
     while True:
@@ -33,7 +33,7 @@ def wait_for_port(port, deadline_seconds, process):
             if process.poll() is not None:
                 raise AssertionError(f"the process ended with {process.returncode}") from None
             assert time.monotonic() < deadline, f"nothing listens on {port}"
-            time.sleep(0.005)
+            time.sleep(poll_seconds)
 
 
 class Response:
