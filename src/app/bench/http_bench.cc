@@ -74,8 +74,9 @@ class HttpBench final : public BenchEngine {
       }
       return true;
     };
-    if (add(Role::kIdler, options_.idle_polls) && add(Role::kProducer, options_.producers) &&
-        add(Role::kWorker, options_.workers))
+    // The idle ones last: where a server has room for less, they are turned away.
+    if (add(Role::kProducer, options_.producers) && add(Role::kWorker, options_.workers) &&
+        add(Role::kIdler, options_.idle_polls))
       return {};
     return fail(Code::kUnavailable, "cannot connect to " + options_.host + ":" + std::to_string(options_.port));
   }
@@ -137,7 +138,7 @@ class HttpBench final : public BenchEngine {
     const auto now = clock_.steady_ns();
     on_answer(client, answer, now);
     client.doing = Doing::kNothing;
-    if (answer.close) reconnect(client);
+    if (answer.close) client.connection.close();  // opened again when there is something to send
     go_on(client, now);
   }
 
