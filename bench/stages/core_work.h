@@ -97,9 +97,11 @@ class CoreWork {
   }
   // The store has the cut: what is finished leaves.
   void settle(const core::Cut& cut) {
+    state_.cut_written();
     for (const auto sequence : cut.sequences) {
       state_.settled(sequence);
-      CHECK(state_.evict(sequence));
+      state_.evict(sequence);
+      CHECK(state_.peek(sequence) == nullptr);
     }
   }
   // Of the batch that was submitted last.

@@ -57,8 +57,8 @@ class Write final : public Stage {
     position_.records += cut_.records;
     position_.group_records = position_.records;
     ++position_.group;
-    CHECK(store_->write(position_, cut_.rows).has_value());
-    for (auto& row : cut_.rows) renumber(row);
+    CHECK(store_->write(position_, *cut_.rows).has_value());
+    for (auto& row : *cut_.rows) renumber(row);
   }
 
  private:
