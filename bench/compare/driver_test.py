@@ -45,6 +45,10 @@ FACTS = {
 
 
 class Figures(unittest.TestCase):
+    def test_a_run_whose_cost_was_lost_is_left_out(self):
+        rows = figures.summary([run("Peer", "", "single", cost, number=n) for n, cost in ((1, 3.0), (2, -9.0), (3, 5.0))])
+        self.assertEqual((rows[0]["runs"], rows[0]["cost_least"], rows[0]["server_cpu_us_per_task"]), (2, 3.0, 4.0))
+
     def test_a_run_is_counted_between_the_two_lines(self):
         found = clients.figures(completed=2000, seconds=4.0, cpu_seconds=0.1, disk_bytes=1_000_000, stolen=1.26)
         self.assertEqual(

@@ -35,6 +35,10 @@ void scrub_utf8(char* text, std::size_t length) {
   }
   auto* bytes = reinterpret_cast<unsigned char*>(text);
   while (i < length) {
+    if (bytes[i] < 0x80) {
+      ++i;
+      continue;
+    }
     const std::size_t size = utf8_sequence(bytes + i, length - i);
     if (size == 0) bytes[i] = '?';
     i += std::max<std::size_t>(size, 1);

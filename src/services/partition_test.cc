@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 
 #include "log/memory/memory_log.h"
@@ -70,7 +71,10 @@ struct Process {
                                  .metrics = metrics,
                                  .webhooks = sender,
                                  .disk_low = [this] { return disk_low.load(); },
-                                 .on_failure = [this](const Error& e) { failure.set_value(e.code); }});
+                                 .on_failure =
+                                     [this](const Error& e) {  // the image may fail after the log, on a thread of its own
+                                       if (!failed.exchange(true)) failure.set_value(e.code);
+                                     }});
     const auto report = partition->start();
     EXPECT_TRUE(report.has_value()) << (report ? "" : report.error().message);
   }
@@ -154,7 +158,8 @@ struct Process {
   observe::Metrics metrics;
   HeldSender sender;
   std::atomic<bool> disk_low = false;
-  std::promise<Code> failure;
+  std::promise<Code> failure;  // the first one
+  std::atomic<bool> failed{false};
   core::SpanContext request;
   std::unique_ptr<Partition> partition;
 };

@@ -8,7 +8,7 @@ import sys
 from . import machine
 from .case import Case
 from .clients import ROOT
-from .generator import binary, load, one_for_both, stream_bench
+from .generator import binary, load
 from .servers import first_line
 
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
@@ -34,8 +34,6 @@ def cases():
 
 
 def version():
-    if not one_for_both():
-        stream_bench()
     return first_line(binary(), "version")
 
 
@@ -43,7 +41,7 @@ def version():
 def span_receiver():
     """In a process of its own, so that its cost is not the broker's."""
     port = net.free_port()
-    command = [binary(), "otlp-receiver", "--port", str(port), "--out", "/dev/null"]
+    command = [binary(), "otlp-receiver", "--port", str(port), "--discard"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as receiver:
         try:
             net.wait_for_port(port, 10, receiver)

@@ -19,6 +19,8 @@ def summary(runs):
     """One row per case, in the order of their first run: its facts, the medians and how far the runs lie apart."""
     cases, cost = {}, {}
     for run in runs:
+        if run["server_cpu_us_per_task"] <= 0:
+            continue  # a process of the server ended where its time was seen by nobody
         cases.setdefault(name(run), []).append(run)
         cost[name(run), run["round"]] = run["server_cpu_us_per_task"]
     rows = []

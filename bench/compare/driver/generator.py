@@ -23,15 +23,6 @@ def binary(name="codeq", variable="CODEQ_BINARY"):
     raise CannotRun(f"{name} is not built (scripts/bench-compare builds it)")
 
 
-def stream_bench():
-    return binary("bench/streams/codeq_stream_bench", "CODEQ_STREAM_BENCH")
-
-
-def one_for_both():
-    """Whether this codeq has `codeq bench grpc`; before it, streams had a generator of their own."""
-    return "--producer-port" in subprocess.run([binary(), "bench", "grpc", "--help"], capture_output=True, text=True).stdout
-
-
 def load(broker, transport, connections, batch, open_each, options):
     """One run: the figures of clients.measure (disk and stolen time are the caller's to take), and what was refused."""
     flags = {"--producers": connections, "--workers": connections, "--batch": batch, "--server-pid": broker.process.pid}
@@ -40,20 +31,10 @@ def load(broker, transport, connections, batch, open_each, options):
     streams["--window"] = open_each
     timed = {"--duration": options.seconds, "--warmup": options.warmup, "--payload-bytes": PAYLOAD_BYTES}
     url = {"--url": f"http://127.0.0.1:{broker.port}"}
-    if one_for_both():
-        flags |= url | timed | (streams if transport == "grpc" else {"--outstanding": WAITING_MAX})
-        found = said([binary(), "bench", transport, "--json"], flags)
-        completed, seconds, cost = found["completed"], found["seconds"], found["server_cpu_us_per_task"]
-        refused = found["refused_total"]
-    elif transport == "http":
-        found = said([binary(), "bench", "http", "--json"], flags | url | timed | {"--backlog": WAITING_MAX})
-        completed, seconds, cost = found["cycles"], found["seconds"], found["server_cpu_us_per_cycle"]
-        refused = sum(found["errors"].values())
-    else:  # it warms up for a second, whatever we would like
-        seconds = round(options.seconds)
-        found = said([stream_bench()], flags | streams | {"--seconds": seconds, "--payload": PAYLOAD_BYTES})
-        completed, cost, refused = found["completed_per_second"] * seconds, found["server_cpu_us_per_task"], found["refused"]
-    return clients.figures(round(completed), seconds, cost * completed / 1e6, 0, 0) | {"refused": refused}
+    flags |= url | timed | (streams if transport == "grpc" else {"--outstanding": WAITING_MAX})
+    found = said([binary(), "bench", transport, "--json"], flags)
+    completed, seconds, cost = found["completed"], found["seconds"], found["server_cpu_us_per_task"]
+    return clients.figures(round(completed), seconds, cost * completed / 1e6, 0, 0) | {"refused": found["refused_total"]}
 
 
 def said(command, flags):

@@ -46,8 +46,11 @@ def written_bytes(pid):
 
 def tree_usage(root):
     """(CPU seconds, bytes sent to the disk) of a process and its children so far."""
-    everything = processes()
-    pids = tree(root, everything)
+    for _ in range(20):  # of a process that ends while we look, the time could be counted nowhere
+        everything = processes()
+        pids = tree(root, everything)
+        if tree(root, processes()) == pids:
+            break
     return sum(everything[pid][1] for pid in pids), sum(written_bytes(pid) for pid in pids)
 
 
