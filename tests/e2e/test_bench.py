@@ -5,7 +5,16 @@ import os
 import subprocess
 
 import pytest
+from harness import World
 from harness.broker import find_binary
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A broker of our own: thousands of tasks would be in the way of tests that list some."""
+    world = World(tmp_path_factory.mktemp("bench"))
+    yield world
+    world.stop()
 
 
 def run(*arguments, status=0, tokens=()):
