@@ -212,7 +212,8 @@ Result<core::Effects> Partition::change(const core::Record& record) {
     effects->events.each(task->timeline, [&](const core::Event& event) {
       group_.spans.push_back({.info = task->info, .event = event, .replay = false, .context = {}, .tracestate = {}});
     });
-  if ((effects->became_ready && task->queue->id != woken_id_) || effects->consumer_left) {
+  const bool woken_already = effects->became_ready && task->queue->id == woken_id_ && state_.subscriptions().empty();
+  if ((effects->became_ready && !woken_already) || effects->consumer_left) {
     const auto woken = woken_.insert(core::queue_key(task->info->tenant, task->info->command)).first;
     if (effects->became_ready) {
       note_ready(task->info, *woken);

@@ -327,7 +327,7 @@ class Partition final : public Broker {
   Outbox outbox_;
   std::unordered_set<std::uint64_t> has_turn_;  // deliveries in the outbox whose rate token has been taken
   std::set<std::string> woken_;  // keys of queues that got a ready task in this round
-  std::uint32_t woken_id_ = 0;   // the queue that has just got one, and is in `woken_` and `news_`; 0: none
+  std::uint32_t woken_id_ = 0;   // of the queue that is known to be among them; 0: none
   Notifier notifier_;
   std::unordered_map<std::string, std::shared_ptr<const core::TaskInfo>> news_;  // of this round: queue -> what woke it
   std::int64_t subscriptions_swept_ns_ = 0;

@@ -202,7 +202,6 @@ void Partition::note_ready(const std::shared_ptr<const core::TaskInfo>& task, co
 }
 
 void Partition::notify_ready() {
-  woken_id_ = 0;
   if (news_.empty() && notifier_.idle()) return;
   for (const auto& [key, task] : std::exchange(news_, {})) {
     if (draining_) continue;

@@ -31,6 +31,22 @@ TEST_F(SubscriptionsTest, ACreateCallsEverySubscriberOfItsTenantAndNoOtherOne_Q8
   EXPECT_EQ(urls(), std::vector<std::string>{url(3)});
 }
 
+// Whoever subscribes between two creates that the partition takes together is told of the second one.
+TEST_F(SubscriptionsTest, WhatBecomesReadyAfterASubscriptionCallsItHoweverCloseTheyCome) {
+  const auto create = [this] {
+    std::vector<CreateTask> asks(1);
+    asks[0].command = "Render";
+    asks[0].payload = "{}";
+    p.partition->create(p.caller(), std::move(asks), [](auto made) { ASSERT_TRUE(made.has_value()); });
+  };
+  create();
+  p.partition->subscribe(p.caller(), {.callback_url = url(1), .event_types = {"render"}},
+                         [](auto made) { ASSERT_TRUE(made.has_value()); });
+  create();
+  p.settle();
+  EXPECT_EQ(urls(), std::vector<std::string>{url(1)});
+}
+
 TEST_F(SubscriptionsTest, ACallTellsTheRealDepthUnderAnIdOfItsOwnInTheTraceOfWhatWokeTheQueue_G18) {
   const auto subscription = p.subscribe({.min_interval_seconds = 1});
   p.create({.command = "Render"});
