@@ -71,8 +71,8 @@ Task* State::task(std::uint64_t sequence) {
   return found != nullptr ? found : unpack(sequence);
 }
 
-const Task* State::find(const TaskId& id, std::string_view tenant, std::int64_t now_ns) const {
-  const auto* found = tasks_.find(id.sequence);
+const Task* State::find(const TaskId& id, std::string_view tenant, std::int64_t now_ns) {
+  const auto* found = task(id.sequence);
   if (found == nullptr) return nullptr;
   const auto& task = *found;
   if (task.info->id != id || task.info->tenant != tenant) return nullptr;

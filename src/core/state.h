@@ -150,7 +150,8 @@ class State {
 
   // --- reads ---
   [[nodiscard]] const Task* find(const TaskId& id, std::string_view tenant,
-                                 std::int64_t now_ns) const;  // null: not there or not theirs
+                                 std::int64_t now_ns);  // null: not in memory or not theirs
+  // Null: not in memory. One that is kept as its row is decoded first.
   [[nodiscard]] Task* task(std::uint64_t sequence);
   [[nodiscard]] const Delivery* delivery(std::uint64_t id) const;
   [[nodiscard]] const std::map<std::uint64_t, Delivery>& deliveries() const { return deliveries_; }

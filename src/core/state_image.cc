@@ -293,17 +293,15 @@ Task* State::unpack(std::uint64_t sequence) {
   auto loaded = load(sequence, *row, {}, true);
   CHECK(loaded.has_value());  // we have written it
   auto& task = **loaded;
-  clean_bytes_ -= std::exchange(task.counted_bytes, 0);
   if ((mark & kInCut) != 0) {
+    clean_bytes_ -= std::exchange(task.counted_bytes, 0);
     task.in_cut = true;
     return &task;
   }
-  // As it was when it was packed: changed, and to be encoded for the next cut, whose list of tasks still names it.
-  task.body_written = false;
-  task.dirty_in = cut_number_;
-  task.dirty_bytes = bytes_of(task) + 2 * sizeof(Event);
-  dirty_bytes_ += task.dirty_bytes;
+  // As it was when it was packed: changed, for the next cut to encode.
   packed_[mark - 1].row = {};
+  task.body_written = false;
+  touch(task);
   return &task;
 }
 

@@ -252,18 +252,20 @@ TEST(StateImage, ATaskThatHasEndedIsKeptAsItsRowUntilTheStoreHasIt) {
   EXPECT_FALSE(state.evict(first)) << "the store does not have it";
 
   const auto second = p.ended();
+  ASSERT_NE(state.find({.sequence = second, .random = state.task(first)->info->id.random}, kTenant, p.w.now), nullptr);
+  EXPECT_NE(state.peek(second), nullptr) << "a look-up by id gets it back as well";
+  const auto another = p.ended();
   auto cut = p.cut();
-  EXPECT_EQ(state.peek(second), nullptr);
+  EXPECT_EQ(state.peek(another), nullptr);
   const auto third = p.ended();  // belongs to the next one
-  ASSERT_NE(state.task(second), nullptr) << "the cut is still under way";
-  EXPECT_FALSE(state.evict(second));
+  ASSERT_NE(state.task(another), nullptr) << "the cut is still under way";
+  EXPECT_FALSE(state.evict(another));
   p.written(cut);
-  EXPECT_EQ(p.rows.of(Table::kBody).size(), 2U);
-  EXPECT_TRUE(state.evict(first));
-  EXPECT_TRUE(state.evict(second));
-  EXPECT_EQ(state.task(second), nullptr);
-  load(state, p.rows, second);
-  EXPECT_EQ(state.task(second)->result->result_json, state.task(third)->result->result_json);
+  EXPECT_EQ(p.rows.of(Table::kBody).size(), 3U);
+  for (const auto sequence : {first, second, another}) EXPECT_TRUE(state.evict(sequence));
+  EXPECT_EQ(state.task(another), nullptr);
+  load(state, p.rows, another);
+  EXPECT_EQ(state.task(another)->result->result_json, state.task(third)->result->result_json);
 
   cut = p.cut();
   p.rows.write(*cut.rows);

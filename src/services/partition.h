@@ -308,7 +308,7 @@ class Partition final : public Broker {
   void answer_result(ParkedResult&& waiting, Error none);
   void delivered(std::uint64_t delivery, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome);
   std::optional<WebhookJob> job_for(std::uint64_t delivery, core::SpanId span);
-  [[nodiscard]] const core::Task* find(const std::string& id, const std::string& tenant) const;
+  [[nodiscard]] const core::Task* find(const std::string& id, const std::string& tenant);
   [[nodiscard]] std::vector<std::uint64_t> sequence_of(const std::string& id) const;  // none: not an id of ours
   [[nodiscard]] static TaskSnapshot snapshot(const core::Task& task);
   [[nodiscard]] DeliverySnapshot snapshot(std::uint64_t id, const core::Delivery& delivery);

@@ -105,7 +105,7 @@ core::ReturnRules Partition::return_rules() {
   return rules;
 }
 
-const core::Task* Partition::find(const std::string& id, const std::string& tenant) const {
+const core::Task* Partition::find(const std::string& id, const std::string& tenant) {
   const auto parsed = core::parse_task_id(id);
   return parsed ? state_.find(*parsed, tenant, stamp_ns_) : nullptr;
 }

@@ -179,13 +179,16 @@ std::string_view written(const char* from, const Fields& fields) {
   return {from, static_cast<std::size_t>(fields.end() - from)};
 }
 
-// The headers of a server event of `size` bytes that is field `tag`, behind the frame's prefix.
-void append_event_header(std::string& out, std::uint32_t tag, std::size_t size) {
-  append_frame_prefix(out, field_size(size));
+void append_header(std::string& out, std::uint32_t tag, std::size_t size) {
   std::array<char, Fields::kFieldRoom> header;
   Fields fields(header.data());
   fields.header(tag, size);
   out += written(header.data(), fields);
+}
+// The headers of a server event of `size` bytes that is field `tag`, behind the frame's prefix.
+void append_event_header(std::string& out, std::uint32_t tag, std::size_t size) {
+  append_frame_prefix(out, field_size(size));
+  append_header(out, tag, size);
 }
 
 // A small message that is the value of field `tag` of a server event; `text_bytes`: of all its texts together.
@@ -282,12 +285,6 @@ std::string_view task_head(const services::TaskSnapshot& task) {
 }
 std::size_t task_size(std::size_t head, const services::TaskSnapshot& task) {
   return head + (task.payload->empty() ? 0 : field_size(task.payload->size()));
-}
-void append_header(std::string& out, std::uint32_t tag, std::size_t size) {
-  std::array<char, Fields::kFieldRoom> header;
-  Fields fields(header.data());
-  fields.header(tag, size);
-  out += written(header.data(), fields);
 }
 void append_task_field(std::string& out, std::uint32_t tag, std::string_view head, const services::TaskSnapshot& task) {
   append_header(out, tag, task_size(head.size(), task));
