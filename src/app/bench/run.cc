@@ -88,11 +88,12 @@ class Run {
     const auto own_before = own_cpu_us();
     const auto start_ns = clock_.steady_ns();
     phase(Phase::kMeasured, options_.seconds);
-    report.seconds = static_cast<double>(clock_.steady_ns() - start_ns) / 1e9;
+    const auto end_ns = clock_.steady_ns();
+    report.seconds = static_cast<double>(end_ns - start_ns) / 1e9;
     report.client_cpu_us = own_cpu_us() - own_before;
     report.after = snapshot_of(options_.server_pid);
     auto page_after = std::async(std::launch::async, scrape_metrics, options_);
-    tally_.enter(Phase::kDrain, clock_.steady_ns());
+    tally_.enter(Phase::kDrain, end_ns);
     drain();
     const auto text = page.get();
     report.durability = info_label(text, "codeq_durability_info", "mode");
