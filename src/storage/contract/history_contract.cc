@@ -3,6 +3,8 @@
 #include "storage/contract/store_contract.h"
 
 #include <cstdlib>
+#include <optional>
+#include <utility>
 
 namespace codeq::storage {
 
@@ -20,14 +22,27 @@ void Model::apply(const Position& next, const std::vector<core::Row>& rows) {
   position = next;
 }
 
+// As core makes them, so that tables which keep neighbours together have some.
+std::string random_key(Rng& rng, Table table) {
+  const auto number = rng.next() % 30;
+  switch (table) {
+    case Table::kBody:
+    case Table::kDone: return core::key_of(number * (1 + number % 3));
+    case Table::kRetire: return core::retire_key(static_cast<std::int64_t>(number % 7) << 23, number);
+    case Table::kKey: return std::string(16, static_cast<char>('0' + number % 10)) + std::to_string(number);
+    default: return "key-" + std::to_string(number);
+  }
+}
+
 std::vector<core::Row> random_rows(Rng& rng, const Model& model, std::size_t value_bytes) {
   std::vector<core::Row> rows;
   std::map<std::string, bool> live;  // rows of live that this very write has touched, and whether they are there now
   for (std::uint64_t i = rng.next() % 8; i > 0; --i) {
     const auto table = static_cast<Table>(rng.next() % core::kTables);
-    std::string key = "key-" + std::to_string(rng.next() % 30);
-    if (table == Table::kKey) key = std::string(16, key.back()) + key;
-    const std::string value(rng.next() % (value_bytes + 1), static_cast<char>('a' + rng.next() % 26));
+    const auto key = random_key(rng, table);
+    std::size_t bytes = rng.next() % (value_bytes + 1);
+    if (rng.next() % 16 == 0) bytes += 4096;  // where large values stand elsewhere, those too
+    const std::string value(bytes, static_cast<char>('a' + rng.next() % 26));
     if (table == Table::kLive) {
       const auto touched = live.find(key);
       const bool there =
@@ -85,11 +100,25 @@ TEST_P(StoreContract, AnswersLikeAMapThroughAnyHistoryWithRestarts) {
       model.apply(at(records), rows);
     }
     const std::size_t table = rng.next() % core::kTables;
-    std::string key = "key-" + std::to_string(rng.next() % 30);
-    if (static_cast<Table>(table) == Table::kKey) key = std::string(16, key.back()) + key;
+    const auto key = random_key(rng, static_cast<Table>(table));
     const auto expected = model.tables[table].find(key);
     ASSERT_EQ(get(static_cast<Table>(table), key),
               expected == model.tables[table].end() ? "(nothing)" : expected->second);
+    // Any part of a table, and many rows at once.
+    auto from = random_key(rng, static_cast<Table>(table)), until = random_key(rng, static_cast<Table>(table));
+    if (until < from) std::swap(from, until);
+    const auto& rows_of_table = model.tables[table];
+    std::vector<std::string> between, asked;
+    for (auto row = rows_of_table.lower_bound(from); row != rows_of_table.end() && row->first < until; ++row)
+      between.push_back(row->first);
+    ASSERT_EQ(keys(static_cast<Table>(table), from, until), between) << "step " << step;
+    std::vector<std::optional<std::string>> answers;
+    for (int i = 0; i < 5; ++i) {
+      asked.push_back(random_key(rng, static_cast<Table>(table)));
+      const auto row = rows_of_table.find(asked.back());
+      answers.push_back(row == rows_of_table.end() ? std::nullopt : std::optional(row->second));
+    }
+    ASSERT_EQ(store().get_all(static_cast<Table>(table), asked).value(), answers) << "step " << step;
     if (step % 50 == 0) { ASSERT_EQ(read_all(store()).value(), model) << "step " << step; }
   }
 }

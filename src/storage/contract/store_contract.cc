@@ -93,6 +93,70 @@ TEST_P(StoreContract, ARowThatWasPutOnceIsErasedOnceAndMayComeBack) {
   EXPECT_EQ(keys(Table::kLive), Keys{});
 }
 
+TEST_P(StoreContract, NeighboursComeAndGoOneByOneOrTogether) {
+  const auto rows_of = [](std::uint64_t from, std::uint64_t until, auto&& make) {
+    std::vector<core::Row> rows;
+    for (auto i = from; i < until; ++i) rows.push_back(make(core::key_of(i)));
+    return rows;
+  };
+  const auto made = [](const std::string& key) { return put(Table::kBody, key, "body of " + key); };
+  const auto erased = [](const std::string& key) { return erase(Table::kBody, key); };
+  const auto left = [&](std::uint64_t from, std::uint64_t until) {
+    Keys expected;
+    for (auto i = from; i < until; ++i) expected.push_back(core::key_of(i));
+    return expected;
+  };
+  write(1, rows_of(0, 100, made));
+  write(2, rows_of(100, 101, made));
+  EXPECT_EQ(keys(Table::kBody), left(0, 101));
+  write(3, rows_of(0, 64, erased));
+  EXPECT_EQ(keys(Table::kBody), left(64, 101));
+  flush();
+  write(4, rows_of(64, 95, erased));
+  EXPECT_EQ(keys(Table::kBody), left(95, 101));
+  write(5, rows_of(95, 96, erased));
+  EXPECT_EQ(get(Table::kBody, core::key_of(96)), "body of " + core::key_of(96));
+  EXPECT_EQ(get(Table::kBody, core::key_of(95)), "(nothing)");
+  write(6, rows_of(96, 102, erased));
+  EXPECT_EQ(keys(Table::kBody), Keys{});
+  flush();
+  restart();
+  EXPECT_EQ(keys(Table::kBody), Keys{});
+  EXPECT_EQ(get(Table::kBody, core::key_of(96)), "(nothing)");
+}
+
+TEST_P(StoreContract, LargeRowsAmongSmallOnesAreAsAnyOther) {
+  const auto first = core::key_of(1), large = core::key_of(2), last = core::key_of(3);
+  const std::string big(100'000, 'b'), bigger(150'000, 'c');
+  const auto values = [&] {
+    std::vector<std::string> found;
+    EXPECT_TRUE(store().scan(Table::kDone, {}, {}, [&](std::string_view, std::string_view value) {
+      found.emplace_back(value);
+      return true;
+    }));
+    return found;
+  };
+  write(1, {put(Table::kDone, first, "1"), put(Table::kDone, large, big), put(Table::kDone, last, "3"),
+            put(Table::kBody, large, "another table")});
+  EXPECT_EQ(get(Table::kDone, large), big);
+  EXPECT_EQ(values(), (std::vector<std::string>{"1", big, "3"}));
+  flush();
+  write(2, {put(Table::kDone, large, bigger)});
+  const auto both = store().get_all(Table::kDone, {last, large});
+  ASSERT_TRUE(both);
+  EXPECT_EQ(*both, (std::vector<std::optional<std::string>>{"3", bigger}));
+  write(3, {put(Table::kDone, large, "small")});
+  EXPECT_EQ(values(), (std::vector<std::string>{"1", "small", "3"}));
+  write(4, {put(Table::kDone, large, big)});
+  flush();
+  restart();
+  EXPECT_EQ(values(), (std::vector<std::string>{"1", big, "3"}));
+  write(5, {erase(Table::kDone, large)});
+  EXPECT_EQ(get(Table::kDone, large), "(nothing)");
+  EXPECT_EQ(values(), (std::vector<std::string>{"1", "3"}));
+  EXPECT_EQ(get(Table::kBody, large), "another table");
+}
+
 TEST_P(StoreContract, ThePositionMovesWithoutRowsToo) {
   ASSERT_TRUE(store().write({.records = 7, .group = 3, .group_records = 5}, {}));
   EXPECT_EQ(store().position(), (Position{.records = 7, .group = 3, .group_records = 5}));

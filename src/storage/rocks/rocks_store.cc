@@ -19,6 +19,7 @@
 #include "storage/rocks/folder.h"
 #include "storage/rocks/maintenance.h"
 #include "storage/rocks/manifest.h"
+#include "storage/rocks/paged_tables.h"
 #include "storage/rocks/position_row.h"
 #include "storage/rocks/status.h"
 #include "storage/rocks/tuning.h"
@@ -128,7 +129,8 @@ struct RocksStore::Impl {
   std::shared_ptr<rocksdb::Cache> cache;
   std::unique_ptr<rocksdb::Env> env;
   std::unique_ptr<rocksdb::DB> db;
-  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  PagedTables::Families families;
+  PagedTables pages;
   rocksdb::WriteBatch batch;  // of the one who writes
   mutable std::mutex mutex;
   Position position;  // under mutex
@@ -146,6 +148,7 @@ Result<void> RocksStore::Impl::open(bool create) {
     const auto table = static_cast<core::Table>(i);
     tables.emplace_back(family_name(table), tune_table(table, options, cache));
   }
+  tables.emplace_back(kLargeFamily, tune_large(options, cache));
   // A new database has its default family alone. The others are made in one go: each on its own is four syncs.
   std::vector<rocksdb::ColumnFamilyDescriptor> later;
   if (create) {
@@ -161,6 +164,7 @@ Result<void> RocksStore::Impl::open(bool create) {
     status = db->CreateColumnFamilies(later, &made);
     families.insert(families.end(), made.begin(), made.end());
   }
+  if (status.ok()) status = pages.open(*db, families);
   CODEQ_TRY_VOID(durability.opened());  // what failed first says more than what came of it
   if (status.ok()) return {};
   auto error = error_of(status, "cannot open the store in " + folder);
@@ -232,15 +236,16 @@ Result<void> RocksStore::write(const Position& position, const std::vector<core:
   // Its memory is kept: taking megabytes from the system for each write costs more than filling them.
   auto& batch = impl_->batch;
   batch.Clear();
-  rocksdb::Status status;
+  rocksdb::Status status = impl_->pages.add(rows, batch);
   for (const core::Row& row : rows) {
+    if (!status.ok()) break;
+    if (is_paged(row.table)) continue;
     auto* const family = impl_->family(row.table);
     switch (row.op) {
       case core::Row::Op::kPut: status = batch.Put(family, row.key, row.value); break;
       case core::Row::Op::kErase: status = batch.Delete(family, row.key); break;
       case core::Row::Op::kEraseOnce: status = batch.SingleDelete(family, row.key); break;
     }
-    if (!status.ok()) break;
   }
   // Last, so that its sequence number is the newest of this write (durability.h).
   if (status.ok()) {
@@ -283,7 +288,8 @@ Result<std::optional<std::string>> RocksStore::get(core::Table table, std::strin
   if (is_reserved(table, key)) return std::nullopt;
   CODEQ_TRY_VOID(impl_->durability.state());
   std::string value;
-  const auto status = impl_->db->Get({}, impl_->family(table), slice(key), &value);
+  const auto status = is_paged(table) ? impl_->pages.get(table, key, value)
+                                      : impl_->db->Get({}, impl_->family(table), slice(key), &value);
   if (status.IsNotFound()) return std::nullopt;
   if (!status.ok()) return error_of(status, fmt::format("cannot read a row of {}", table_name(table)));
   return value;
@@ -292,6 +298,12 @@ Result<std::optional<std::string>> RocksStore::get(core::Table table, std::strin
 Result<std::vector<std::optional<std::string>>> RocksStore::get_all(core::Table table,
                                                                     const std::vector<std::string>& keys) const {
   CODEQ_TRY_VOID(impl_->durability.state());
+  if (is_paged(table)) {
+    std::vector<std::optional<std::string>> rows;
+    const auto status = impl_->pages.get_all(table, keys, rows);
+    if (!status.ok()) return error_of(status, fmt::format("cannot read rows of {}", table_name(table)));
+    return rows;
+  }
   std::vector<rocksdb::Slice> wanted(keys.begin(), keys.end());
   std::vector<rocksdb::PinnableSlice> found(keys.size());
   std::vector<rocksdb::Status> statuses(keys.size());
@@ -308,6 +320,11 @@ Result<std::vector<std::optional<std::string>>> RocksStore::get_all(core::Table 
 Result<void> RocksStore::scan(core::Table table, std::string_view from, std::string_view until,
                               const Visit& visit) const {
   CODEQ_TRY_VOID(impl_->durability.state());
+  if (is_paged(table)) {
+    const auto status = impl_->pages.scan(table, from, until, visit);
+    if (!status.ok()) return error_of(status, fmt::format("cannot scan {}", table_name(table)));
+    return impl_->durability.state();  // it may have failed below what was read
+  }
   const bool one_prefix = table == core::Table::kKey && is_one_prefix(from, until);
   rocksdb::ReadOptions options;
   options.prefix_same_as_start = one_prefix;
@@ -349,6 +366,7 @@ StoreStats RocksStore::stats() const {
       for (const auto& [name, file] : files) entries += file->num_entries, erased += file->num_deletions;
       of_table.rows = entries - std::min(entries, 2 * erased);
     }
+    if (is_paged(table)) of_table.rows = impl_->pages.rows_about(table);
     if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kLiveSstFilesSize, &number))
       of_table.bytes = number;
     if (db.GetIntProperty(impl_->family(table), rocksdb::DB::Properties::kEstimateTableReadersMem, &number)) {

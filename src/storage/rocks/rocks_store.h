@@ -1,11 +1,12 @@
 // The store on disk: RocksDB without its write-ahead log, since the log is the truth and this is its image.
 //
-// Shape    one column family per table; all of them reach the disk together (atomic flush), with the position
+// Shape    one column family per table, the largest in pages (paged_tables.h); all reach the disk together (atomic flush),
+//          with the position
 // Errors   kInvalidArgument  another log's store, a newer format, a folder that is not ours: nothing was touched
 //          kCorrupt          damage, with the file that RocksDB names; kDiskFull, kIo from the disk
 //          after the first failure nothing is changed any more, and every later call fails like it
 // Threads  write, flush, checkpoint: one thread (the image's). Everything else: any
-// Cost     write: one memtable insert per row; it waits while flushes or compactions are far behind
+// Cost     write: one memtable insert per row or page; it waits while flushes or compactions are far behind
 // Source   folder and bytes: docs/formats/store.md
 #pragma once
 

@@ -90,11 +90,14 @@ TEST(RocksStore, TheStoreOfAnotherLogIsRefusedUntouched) {
   EXPECT_EQ(must_open(options)->id(), kId);
 }
 
-TEST(RocksStore, ANewerFormatIsRefusedUntouched) {
-  TestFolder folder;
-  must_open(options_of(folder / "store"));
-  write_file(folder / "store/format", format_bytes(kId, kFormatVersion + 1));
-  expect_refused(folder / "store", options_of(folder / "store"), Code::kInvalidArgument, "format version 2");
+TEST(RocksStore, AnotherFormatIsRefusedUntouched) {
+  for (const std::uint32_t other : {kFormatVersion - 1, kFormatVersion + 1}) {
+    TestFolder folder;
+    must_open(options_of(folder / "store"));
+    write_file(folder / "store/format", format_bytes(kId, other));
+    expect_refused(folder / "store", options_of(folder / "store"), Code::kInvalidArgument,
+                   "format version " + std::to_string(other));
+  }
 }
 
 // docs/formats/store.md
@@ -102,8 +105,8 @@ TEST(RocksStore, TheFormatFileIsThatOfTheWorkedExample) {
   std::string hex;
   for (const char byte : format_bytes(kId)) hex += fmt::format("{:02x} ", static_cast<unsigned char>(byte));
   EXPECT_EQ(hex,
-            "43 4f 44 45 51 49 4d 47 01 00 00 00 00 00 00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 "
-            "5c b8 2d 5c 5b 77 bb fb ");
+            "43 4f 44 45 51 49 4d 47 02 00 00 00 00 00 00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 "
+            "ae ba af e7 11 3b dd 87 ");
 }
 
 TEST(RocksStore, ADamagedOrMissingFormatIsRefusedUntouched) {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "storage/rocks/paged_tables.h"
 #include "storage/rocks/rocks_store.h"
 
 namespace codeq::storage::rocks {
@@ -64,8 +65,9 @@ rocksdb::DBOptions tune_store(const Options& options, const std::shared_ptr<rock
   return db;
 }
 
-rocksdb::ColumnFamilyOptions tune_table(core::Table table, const Options& options,
-                                        const std::shared_ptr<rocksdb::Cache>& cache) {
+namespace {
+
+rocksdb::ColumnFamilyOptions tune_family(const Options& options, bool text) {
   rocksdb::ColumnFamilyOptions family;
   // The manager of all buffers decides when to flush; a single table never reaches its own bound before that.
   family.write_buffer_size = static_cast<std::size_t>(options.write_buffer_bytes);
@@ -74,23 +76,45 @@ rocksdb::ColumnFamilyOptions tune_table(core::Table table, const Options& option
   family.level_compaction_dynamic_level_bytes = true;
   family.target_file_size_base = std::clamp(options.write_buffer_bytes, 64 * kKiB, 64 * kMiB);
   family.max_bytes_for_level_base = 4 * family.target_file_size_base;
-  family.compression = is_text(table) ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
+  family.compression = text ? rocksdb::kLZ4Compression : rocksdb::kNoCompression;
   // What is flushed is written again by the first compaction, soon: compressing it twice would cost more than it saves.
-  if (is_text(table)) family.compression_per_level = {rocksdb::kNoCompression, rocksdb::kLZ4Compression};
-  if (is_sequential(table)) {
-    // Big-endian numbers share their first byte: one hint per table, and an insert starts where the last one ended.
-    family.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
-  }
+  if (text) family.compression_per_level = {rocksdb::kNoCompression, rocksdb::kLZ4Compression};
   // Half of 1,024 neighbours deleted, or half of a file: compact it, as a scan would have to walk over them all.
   family.table_properties_collector_factories.push_back(rocksdb::NewCompactOnDeletionCollectorFactory(1024, 512, 0.5));
+  return family;
+}
 
+rocksdb::BlockBasedTableOptions tune_blocks(const std::shared_ptr<rocksdb::Cache>& cache, bool text) {
   rocksdb::BlockBasedTableOptions blocks;
   blocks.block_cache = cache;
   blocks.cache_index_and_filter_blocks = true;
   blocks.cache_index_and_filter_blocks_with_high_priority = true;
   blocks.format_version = 5;  // the newest that both Debian 12's and 13's RocksDB read
   blocks.checksum = rocksdb::kXXH3;
-  blocks.block_size = is_text(table) ? 16 * kKiB : 4 * kKiB;
+  blocks.block_size = text ? 16 * kKiB : 4 * kKiB;
+  return blocks;
+}
+
+}  // namespace
+
+rocksdb::ColumnFamilyOptions tune_large(const Options& options, const std::shared_ptr<rocksdb::Cache>& cache) {
+  auto family = tune_family(options, true);
+  family.optimize_filters_for_hits = true;  // a page has said that it is there
+  auto blocks = tune_blocks(cache, true);
+  blocks.filter_policy.reset(rocksdb::NewBloomFilterPolicy(kFilterBitsPerKey, false));
+  family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(blocks));
+  return family;
+}
+
+rocksdb::ColumnFamilyOptions tune_table(core::Table table, const Options& options,
+                                        const std::shared_ptr<rocksdb::Cache>& cache) {
+  auto family = tune_family(options, is_text(table));
+  if (is_paged(table)) set_up_pages(family);
+  if (is_sequential(table)) {
+    // Big-endian numbers share their first byte: one hint per table, and an insert starts where the last one ended.
+    family.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
+  }
+  auto blocks = tune_blocks(cache, is_text(table));
   if (is_looked_up_by_key(table)) {
     blocks.filter_policy.reset(rocksdb::NewBloomFilterPolicy(kFilterBitsPerKey, false));
   }

@@ -22,5 +22,6 @@ std::shared_ptr<rocksdb::Cache> make_cache(const Options& options);
 rocksdb::DBOptions tune_store(const Options& options, const std::shared_ptr<rocksdb::Cache>& cache);
 rocksdb::ColumnFamilyOptions tune_table(core::Table table, const Options& options,
                                         const std::shared_ptr<rocksdb::Cache>& cache);
+rocksdb::ColumnFamilyOptions tune_large(const Options& options, const std::shared_ptr<rocksdb::Cache>& cache);
 
 }  // namespace codeq::storage::rocks
