@@ -25,15 +25,13 @@ namespace codeq::core {
 template <class T>
 concept Enum = std::is_enum_v<T>;
 
-inline constexpr std::size_t kVarintRoom = 16;  // how many bytes `put_varint` may touch, of which a varint is at most 10
+inline constexpr std::size_t kVarintRoom = 16;  // how many bytes `write_varint` may touch, of which a varint is at most 10
 
-// Writes a varint and returns its length. Most are one byte; times and random numbers are 8 to 10, and for those a loop
-// over the bytes costs more than spreading the groups of seven bits all at once.
-inline std::size_t put_varint(std::uint64_t v, char* to) {
-  if (v < 0x80) {
-    *to = static_cast<char>(v);
-    return 1;
-  }
+constexpr std::size_t varint_bytes(std::uint64_t v) { return v == 0 ? 1 : static_cast<std::size_t>(std::bit_width(v) + 6) / 7; }
+
+// Times and random numbers are 8 to 10 bytes, and for those a loop over the bytes costs more than spreading the groups of
+// seven bits all at once.
+[[gnu::noinline]] inline char* long_varint(std::uint64_t v, char* to) {
   auto x = v & 0x00ff'ffff'ffff'ffff;  // eight groups
   x = (x & 0x0000'0000'0fff'ffff) | ((x & 0x00ff'ffff'f000'0000) << 4);
   x = (x & 0x0000'3fff'0000'3fff) | ((x & 0x0fff'c000'0fff'c000) << 2);
@@ -42,81 +40,112 @@ inline std::size_t put_varint(std::uint64_t v, char* to) {
   constexpr std::uint64_t kMore = 0x8080'8080'8080'8080;
   const auto rest = v >> 56;
   if (rest == 0) {
-    const auto length = static_cast<std::size_t>(std::bit_width(v) + 6) / 7;
+    const auto length = varint_bytes(v);
     x |= kMore & ((std::uint64_t{1} << (8 * (length - 1))) - 1);
     std::memcpy(to, &x, sizeof x);
-    return length;
+    return to + length;
   }
   x |= kMore;
   std::memcpy(to, &x, sizeof x);
   to[8] = static_cast<char>(rest < 0x80 ? rest : rest | 0x80);
   to[9] = static_cast<char>(rest >> 7);
-  return rest < 0x80 ? 9 : 10;
+  return to + (rest < 0x80 ? 9 : 10);
 }
 
-// Appends to a string through a stretch that it keeps ahead of what is written: no bound is looked at per byte. The string
-// is whole after `end()`, which must be called; until then its tail is undefined.
+// Writes a varint and returns where it ends. Most are one byte: only that case is worth its place in the caller.
+inline char* write_varint(std::uint64_t v, char* to) {
+  if (v >= 0x80) return long_varint(v, to);
+  *to = static_cast<char>(v);
+  return to + 1;
+}
+
+// The same; returns its length.
+inline std::size_t put_varint(std::uint64_t v, char* to) { return static_cast<std::size_t>(write_varint(v, to) - to); }
+
+constexpr std::uint64_t zigzag(std::int64_t v) {
+  return (static_cast<std::uint64_t>(v) << 1) ^ (v < 0 ? ~std::uint64_t{0} : 0);
+}
+
+// Appends to a string through a stretch that it keeps ahead of what is written: nothing is filled in only to be written
+// over. The string is whole after `end()`, which must be called; until then its tail is undefined.
 class Writer {
  public:
   static constexpr bool kReading = false;
-  explicit Writer(std::string& out, std::size_t expected_bytes = 128) : out_(out), used_(out.size()) {
-    out_.resize(used_ + expected_bytes);
-  }
+  explicit Writer(std::string& out, std::size_t expected_bytes = 128) : out_(out) { stretch(out.size(), expected_bytes); }
   ~Writer() { CHECK(ended_); }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
   void end() {
-    out_.resize(used_);
+    out_.resize(used());
     ended_ = true;
   }
 
-  void operator()(std::uint64_t v) { used_ += put_varint(v, room(kVarintRoom)); }
+  void operator()(std::uint64_t v) { at_ = write_varint(v, room(kVarintRoom)); }
   void operator()(std::uint32_t v) { (*this)(std::uint64_t{v}); }
   void operator()(std::uint16_t v) { (*this)(std::uint64_t{v}); }
   void operator()(std::uint8_t v) {
     *room(1) = static_cast<char>(v);
-    ++used_;
+    ++at_;
   }
   void operator()(bool v) { (*this)(static_cast<std::uint8_t>(v ? 1 : 0)); }
-  void operator()(std::int64_t v) {
-    const auto u = static_cast<std::uint64_t>(v);
-    (*this)((u << 1) ^ (v < 0 ? ~std::uint64_t{0} : 0));
-  }
+  void operator()(std::int64_t v) { (*this)(zigzag(v)); }
   void operator()(int v) { (*this)(std::int64_t{v}); }
   void operator()(const std::string& v) { bytes(v); }
   void operator()(const std::shared_ptr<const std::string>& v) { bytes(v ? std::string_view(*v) : std::string_view()); }
   template <std::size_t N>
   void operator()(const std::array<std::uint8_t, N>& v) {
     std::memcpy(room(N), v.data(), N);
-    used_ += N;
+    at_ += N;
   }
   template <Enum E>
   void operator()(E v) {
     (*this)(static_cast<std::uint8_t>(v));
   }
+  // What `fields` writes, behind its length as a string has it. That is known last: `expected_bytes` says how much room to
+  // leave for it, and the fields move where that was wrong.
+  template <class Fields>
+  void nested(std::size_t expected_bytes, Fields&& fields) {
+    const auto left = varint_bytes(expected_bytes);
+    const auto start = used();
+    at_ = room(kVarintRoom) + left;
+    fields();
+    const auto length = used() - start - left;
+    const auto head = varint_bytes(length);
+    if (head != left) {
+      room(kVarintRoom);
+      char* const from = out_.data() + start + left;
+      std::memmove(from - left + head, from, length);
+      at_ = from - left + head + length;
+    }
+    std::array<char, kVarintRoom> size;
+    write_varint(length, size.data());
+    std::memcpy(out_.data() + start, size.data(), head);
+  }
+  // Room for what is written without a look at the bounds for every field: `wrote` says where that ended.
+  char* room(std::size_t bytes) {
+    if (static_cast<std::size_t>(end_ - at_) < bytes) [[unlikely]] stretch(used(), out_.size() + bytes);
+    return at_;
+  }
+  void wrote(char* end) { at_ = end; }
 
  private:
-  char* room(std::size_t bytes) {
-    if (out_.size() - used_ < bytes) [[unlikely]] out_.resize(2 * out_.size() + bytes);
-    return out_.data() + used_;
+  [[nodiscard]] std::size_t used() const { return static_cast<std::size_t>(at_ - out_.data()); }
+  [[gnu::noinline]] void stretch(std::size_t used, std::size_t more) {
+    out_.resize_and_overwrite(out_.size() + more, [](char*, std::size_t size) { return size; });
+    at_ = out_.data() + used;
+    end_ = out_.data() + out_.size();
   }
   void bytes(std::string_view v) {
-    (*this)(std::uint64_t{v.size()});
+    at_ = write_varint(v.size(), room(kVarintRoom));
     if (v.empty()) return;
     std::memcpy(room(v.size()), v.data(), v.size());
-    used_ += v.size();
+    at_ += v.size();
   }
   std::string& out_;
-  std::size_t used_;
+  char* at_ = nullptr;
+  char* end_ = nullptr;
   bool ended_ = false;
 };
-
-// As Writer writes a string.
-inline void append_bytes(std::string_view bytes, std::string& out) {
-  std::array<char, kVarintRoom> size;
-  out.append(size.data(), put_varint(bytes.size(), size.data()));
-  out.append(bytes);
-}
 
 class Reader {
  public:

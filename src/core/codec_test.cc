@@ -16,8 +16,8 @@ std::string varint(std::uint64_t v) {
 
 void expect_written(std::uint64_t v) {
   std::array<char, kVarintRoom> bytes;
-  const auto length = put_varint(v, bytes.data());
-  ASSERT_EQ(std::string(bytes.data(), length), varint(v)) << v;
+  ASSERT_EQ(std::string(bytes.data(), put_varint(v, bytes.data())), varint(v)) << v;
+  ASSERT_EQ(varint_bytes(v), varint(v).size()) << v;
   std::string out = "x";
   Writer io(out, 0);  // no room to begin with
   io(v);
@@ -37,6 +37,24 @@ TEST(Codec, AVarintIsTheSameByteForByteAsOneWrittenAByteAtATime) {
   expect_written(UINT64_MAX);
   SeededRng rng(5);
   for (int i = 0; i < 20'000; ++i) expect_written(rng.next() >> (rng.next() % 64));
+}
+
+TEST(Codec, NestedFieldsStandBehindTheirLengthHoweverLongTheyWereExpectedToBe) {
+  for (const std::size_t size : {0, 1, 127, 128, 300, 16'383, 16'384, 70'000})
+    for (const std::size_t expected : {0, 127, 128, 16'384, 1 << 20}) {
+      std::string out = "x";
+      Writer io(out, 0);
+      io(std::uint8_t{1});
+      io.nested(expected, [&] {
+        const std::string text(size, 'a');
+        char* at = io.room(size);
+        std::memcpy(at, text.data(), size);
+        io.wrote(at + size);
+      });
+      io(std::uint8_t{2});
+      io.end();
+      ASSERT_EQ(out, "x\1" + varint(size) + std::string(size, 'a') + "\2") << size << ", expected " << expected;
+    }
 }
 
 }  // namespace

@@ -282,21 +282,20 @@ bool decode_as(std::size_t index, std::uint8_t version, Reader& io, Record& out)
 }  // namespace
 
 void append_record(const Record& record, std::string& group) {
-  // The size goes first but is known last.
-  thread_local std::string scratch;
-  scratch.clear();
-  Writer io(scratch);
-  io(static_cast<std::uint8_t>(record.index() + 1));
-  std::visit(
-      [&](const auto& r) {
-        const auto version = version_of(r);
-        io(version);
-        body(io, r, version);
-      },
-      record);
+  const auto* create = std::get_if<CreateRecord>(&record);
+  const auto expected = create != nullptr && create->payload ? 192 + create->payload->size() : 100;
+  Writer io(group, expected + kVarintRoom);
+  io.nested(expected, [&] {
+    io(static_cast<std::uint8_t>(record.index() + 1));
+    std::visit(
+        [&](const auto& r) {
+          const auto version = version_of(r);
+          io(version);
+          body(io, r, version);
+        },
+        record);
+  });
   io.end();
-  append_bytes(scratch, group);
-  if (scratch.capacity() > (1U << 20)) std::string().swap(scratch);
 }
 
 Result<std::vector<Record>> decode_group(std::string_view group) {
@@ -325,11 +324,15 @@ Result<std::vector<Record>> decode_group(std::string_view group) {
   return records;
 }
 
+void put_result(Writer& io, const TaskResult& result) {
+  io(kVersion);
+  result_fields(io, result);
+}
+
 std::string encode_result(const TaskResult& result) {
   std::string out;
   Writer io(out);
-  io(kVersion);
-  result_fields(io, result);
+  put_result(io, result);
   io.end();
   return out;
 }

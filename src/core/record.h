@@ -241,6 +241,8 @@ void append_record(const Record& record, std::string& group);
 Result<std::vector<Record>> decode_group(std::string_view group);
 
 std::string encode_result(const TaskResult& result);
+class Writer;
+void put_result(Writer& io, const TaskResult& result);  // the same bytes
 Result<TaskResult> decode_result(std::string_view bytes);
 
 }  // namespace codeq::core

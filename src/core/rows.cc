@@ -65,29 +65,45 @@ void get_context(Reader& io, SpanContext& c) {
   io(c.flags);
 }
 
+// The most bytes of an event without its worker: five of one byte, an attempt, three numbers, and all that may name a span.
+constexpr std::size_t kEventBytesMax = 5 + 4 * kVarintRoom + 3 * 8 + 25;
+
+template <std::size_t N>
+char* put_id(const std::array<std::uint8_t, N>& id, char* at) {
+  std::memcpy(at, id.data(), N);
+  return at + N;
+}
+
 void put_event(Writer& io, const Event& e, std::int64_t base_ns, const std::string*& worker) {
-  const bool same_worker = e.worker && worker != nullptr && *e.worker == *worker;
+  const auto* mine = e.worker.get();
+  const bool same_worker = mine != nullptr && worker != nullptr && (mine == worker || *mine == *worker);
   Flags flags;
   flags.add(e.span.valid());
   flags.add(e.parent.valid());
   flags.add(e.request.valid());
   flags.add(e.previous_claim.valid());
-  flags.add(static_cast<bool>(e.worker));
+  flags.add(mine != nullptr);
   flags.add(same_worker);
   flags.add(e.end_ns != 0);
-  io(e.kind);
-  io(flags.bits());
-  io(e.detail);
-  io(e.attempt);
-  io(e.start_ns - base_ns);
-  if (e.end_ns != 0) io(e.end_ns - e.start_ns);
-  io(e.value);
-  if (e.span.valid()) io(e.span.bytes);
-  if (e.parent.valid()) io(e.parent.bytes);
-  if (e.request.valid()) put_context(io, e.request);
-  if (e.previous_claim.valid()) io(e.previous_claim.bytes);
-  if (e.worker && !same_worker) io(*e.worker);
-  if (e.worker) worker = e.worker.get();
+  char* at = io.room(kEventBytesMax);
+  *at++ = static_cast<char>(e.kind);
+  *at++ = static_cast<char>(flags.bits());
+  *at++ = static_cast<char>(e.detail);
+  at = write_varint(e.attempt, at);
+  at = write_varint(zigzag(e.start_ns - base_ns), at);
+  if (e.end_ns != 0) at = write_varint(zigzag(e.end_ns - e.start_ns), at);
+  at = write_varint(zigzag(e.value), at);
+  if (e.span.valid()) at = put_id(e.span.bytes, at);
+  if (e.parent.valid()) at = put_id(e.parent.bytes, at);
+  if (e.request.valid()) {
+    at = put_id(e.request.trace_id.bytes, at);
+    at = put_id(e.request.span_id.bytes, at);
+    *at++ = static_cast<char>(e.request.flags);
+  }
+  if (e.previous_claim.valid()) at = put_id(e.previous_claim.bytes, at);
+  io.wrote(at);
+  if (mine != nullptr && !same_worker) io(*mine);
+  if (mine != nullptr) worker = mine;
 }
 
 void get_event(Reader& io, Event& e, std::int64_t base_ns, std::shared_ptr<const std::string>& worker) {
@@ -231,7 +247,9 @@ void done_fields(Writer& io, const Task& task) {
   io(task.place);
   io(task.retire_ns);
   io(task.delivery);
-  io(task.result ? encode_result(*task.result) : std::string());
+  io.nested(100, [&] {
+    if (task.result) put_result(io, *task.result);
+  });
   put_mutable(io, task);
 }
 

@@ -119,7 +119,8 @@ Metrics::Metrics(std::string version, std::string revision)
 }
 
 Metrics::Row& Metrics::row(std::string_view command) {
-  if (const auto found = commands_.find(command); found != commands_.end()) return *found;
+  if (seen_ != nullptr && seen_->first == command) return *seen_;
+  if (const auto found = commands_.find(command); found != commands_.end()) return *(seen_ = &*found);
   std::string label = command.size() <= kLabelBytesMax ? clean(command) : std::string(kOther);
   if (commands_.size() >= kCommandsMax && !commands_.contains(label)) label = kOther;
   return *commands_.try_emplace(std::move(label)).first;

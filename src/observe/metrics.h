@@ -93,7 +93,8 @@ class Metrics {
 
   const std::string version_, revision_;
   std::mutex mutex_;
-  Commands commands_;
+  Commands commands_;     // none ever goes
+  Row* seen_ = nullptr;   // of the last look-up: mostly the next one's too
   std::map<std::pair<std::string, std::string>, std::uint64_t> rate_limits_;
   std::map<std::pair<std::string, std::string>, std::uint64_t> stream_rejections_;
 };

@@ -17,6 +17,17 @@ void Group::append(Group&& next) {
   spans.insert(spans.end(), std::make_move_iterator(next.spans.begin()), std::make_move_iterator(next.spans.end()));
 }
 
+void Group::clear() {
+  constexpr std::size_t kBytesKept = std::size_t{256} << 10, kAnswersKept = 4096, kSpansKept = 1024;
+  records.clear();
+  if (records.capacity() > 2 * kBytesKept) std::string().swap(records);
+  upto = 0;
+  answers.clear();
+  if (answers.capacity() > kAnswersKept) decltype(answers)().swap(answers);
+  spans.clear();
+  if (spans.capacity() > kSpansKept) decltype(spans)().swap(spans);
+}
+
 Committer::Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, OnFailure on_failure,
                      OnCommitted on_committed, bool threaded)
     : log_(log),
@@ -30,18 +41,19 @@ Committer::Committer(log::Log& log, const RecordClock& clock, observe::Tracer& t
 
 Committer::~Committer() { stop(); }
 
-void Committer::offer(Group&& group) {
+void Committer::offer(Group& group) {
   std::unique_lock lock(mutex_);
   taken_.wait(lock, [&] {
     return slot_.empty() || !threaded_ || failed_ ||
            (slot_.records.size() + group.records.size() <= kSlotBytesMax && slot_.answers.size() < kSlotAnswersMax);
   });
   if (slot_.empty())
-    slot_ = std::move(group);
+    std::swap(slot_, group);
   else
     slot_.append(std::move(group));
   lock.unlock();
   offered_.notify_one();
+  group.clear();
 }
 
 bool Committer::idle() {
@@ -49,9 +61,11 @@ bool Committer::idle() {
   return !writing_ && slot_.empty() && !failed_;
 }
 
-std::vector<Durable> Committer::take_durable() {
+void Committer::take_durable(std::vector<Durable>& durable) {
+  if (!has_durable_.load(std::memory_order_acquire)) return;
   const std::scoped_lock lock(mutex_);
-  return std::exchange(durable_, {});
+  has_durable_.store(false, std::memory_order_relaxed);
+  durable.swap(durable_);
 }
 
 void Committer::stop() {
@@ -76,15 +90,15 @@ CommitStats Committer::stats() {
 }
 
 bool Committer::step() {
-  Group group;
   {
     const std::scoped_lock lock(mutex_);
     if (slot_.empty() || failed_) return false;
-    group = std::exchange(slot_, {});
+    std::swap(slot_, at_work_);
     writing_ = true;
   }
   taken_.notify_one();
-  write(std::move(group));
+  write(at_work_);
+  at_work_.clear();
   const std::scoped_lock lock(mutex_);
   writing_ = false;
   return !failed_;
@@ -101,7 +115,7 @@ void Committer::run() {
   }
 }
 
-void Committer::write(Group group) {
+void Committer::write(Group& group) {
   auto durable_ns = clock_.now_ns();
   if (planted(Plant::kEarlyAnswer))
     for (auto& answer : std::exchange(group.answers, {})) answer();
@@ -119,6 +133,7 @@ void Committer::write(Group group) {
     {
       const std::scoped_lock lock(mutex_);
       durable_.push_back({.upto = group.upto, .time_ns = durable_ns});
+      has_durable_.store(true, std::memory_order_release);
       ++stats_.groups;
       stats_.bytes += group.records.size();
     }

@@ -5,6 +5,7 @@
 // Errors   a failed append ends in `on_failure`, which must not return: nothing of that group was acknowledged
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -40,6 +41,8 @@ struct Group {
 
   [[nodiscard]] bool empty() const { return records.empty() && answers.empty() && spans.empty(); }
   void append(Group&& next);
+  // As a new one, but with the memory that it has, unless that is unusually much: the next group will be about as large.
+  void clear();
 };
 
 struct Durable {
@@ -61,12 +64,13 @@ class Committer {
             OnCommitted on_committed, bool threaded);
   ~Committer();
 
-  // Waits only while more than kSlotBytesMax are ahead of it.
-  void offer(Group&& group);
+  // Waits only while more than kSlotBytesMax are ahead of it. Leaves an empty group, with the memory of an earlier one.
+  void offer(Group& group);
   // Nothing is being written and nothing waits: what the partition has seen is durable.
   [[nodiscard]] bool idle();
   // What became durable since the last call; known here before any answer of that group leaves.
-  std::vector<Durable> take_durable();
+  // Into `durable`, which is empty.
+  void take_durable(std::vector<Durable>& durable);
   // Writes what was offered, if anything was; false: nothing was.
   bool step();
   // Writes what was offered, then ends. No offer may follow.
@@ -78,7 +82,7 @@ class Committer {
   static constexpr std::size_t kSlotBytesMax = std::size_t{16} << 20;
   static constexpr std::size_t kSlotAnswersMax = 50'000;
   void run();
-  void write(Group group);
+  void write(Group& group);
 
   log::Log& log_;
   const RecordClock& clock_;
@@ -89,10 +93,12 @@ class Committer {
   std::mutex mutex_;
   std::condition_variable offered_, taken_;
   Group slot_;
+  Group at_work_;  // of `step`; its memory becomes the slot's when it is done
   bool writing_ = false;
   bool stopping_ = false;
   bool failed_ = false;  // an append was: nothing is written or answered any more
   std::vector<Durable> durable_;
+  std::atomic<bool> has_durable_ = false;  // so that a round without news takes no lock
   CommitStats stats_;
   std::jthread thread_;  // last: joined before anything it uses goes away
 };

@@ -35,6 +35,10 @@ class Outbox {
 
   // An empty tenant has no share of its own, and no limit but the total.
   void schedule(std::uint64_t delivery, std::string host, std::int64_t due_ns, std::string tenant = {});
+  // Whether `start` has anything to look at.
+  [[nodiscard]] bool may_start(std::int64_t now_ns) const {
+    return (!due_.empty() && due_.begin()->first <= now_ns) || !held_.empty() || !freed_.empty();
+  }
   // Takes those that may start now; each one must be reported by `finished`.
   std::vector<std::uint64_t> start(std::int64_t now_ns);
   void finished(std::uint64_t delivery);

@@ -58,6 +58,9 @@ class Parked {
   // Any one call whose deadline is at or before `now`.
   [[nodiscard]] std::optional<CallId> due(std::int64_t now) const;
   [[nodiscard]] std::optional<CallId> any() const;
+  [[nodiscard]] bool empty() const { return claims_.empty() && results_.empty(); }
+  [[nodiscard]] bool has_claims() const { return !claims_.empty(); }
+  [[nodiscard]] bool has_results() const { return !results_.empty(); }
   [[nodiscard]] bool is_claim(CallId id) const { return claims_.contains(id); }
   [[nodiscard]] std::size_t size() const { return claims_.size() + results_.size(); }
 

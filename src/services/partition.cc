@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::size_t kTimersPerRound = 512;
 constexpr std::size_t kCommandsPerRound = 1024;
-constexpr std::size_t kGroupBytesReserved = std::size_t{256} << 10;
 constexpr std::size_t kBytesPerRound = std::size_t{8} << 20;  // so that no group comes near the log's bound
 
 }  // namespace
@@ -142,16 +141,19 @@ void Partition::run() {
 }
 
 bool Partition::step() {
-  std::vector<Queued> commands;
-  std::vector<Command> returned;
-  const auto at = next_wake_steady_ns();
+  auto& [commands, returned] = stepped_;
   {
     const std::scoped_lock lock(mutex_);
     take(commands, returned);
   }
-  const bool due = at && *at <= deps_.clock.steady_ns();
-  const bool had = std::exchange(more_, false) || due || !commands.empty() || !returned.empty();
+  const auto due = [this] {
+    const auto at = next_wake_steady_ns();
+    return at && *at <= deps_.clock.steady_ns();
+  };
+  const bool had = std::exchange(more_, false) || !commands.empty() || !returned.empty() || due();
   more_ = round(commands, returned);
+  commands.clear();
+  returned.clear();
   return had;
 }
 
@@ -208,12 +210,14 @@ Result<core::Effects> Partition::change(const core::Record& record) {
   if (!effects || effects->duplicate) return effects;
   must_commit_ = true;
   auto* task = effects->task;
+  // Only claims and subscribers that are here already need to hear of it: who comes later looks before they wait.
+  const bool somebody_waits = parked_.has_claims() || !state_.subscriptions().empty();
   if (task != nullptr && task->info->traced && task->info->trace.span.sampled() && deps_.tracer.enabled())
     effects->events.each(task->timeline, [&](const core::Event& event) {
       group_.spans.push_back({.info = task->info, .event = event, .replay = false, .context = {}, .tracestate = {}});
     });
   const bool woken_already = effects->became_ready && task->queue->id == woken_id_ && state_.subscriptions().empty();
-  if ((effects->became_ready && !woken_already) || effects->consumer_left) {
+  if (somebody_waits && ((effects->became_ready && !woken_already) || effects->consumer_left)) {
     const auto woken = woken_.insert(core::queue_key(task->info->tenant, task->info->command)).first;
     if (effects->became_ready) {
       note_ready(task->info, *woken);
@@ -221,7 +225,7 @@ Result<core::Effects> Partition::change(const core::Record& record) {
     }
   }
   if (effects->copy != nullptr) note_copy(*effects);
-  if (effects->finished)
+  if (effects->finished && parked_.has_results())
     for (const auto id : parked_.waiting_for(task->info->id.sequence))
       if (auto waiting = parked_.take_result(id)) answer_result(std::move(*waiting), {});
   if (effects->delivery != 0)
@@ -241,22 +245,19 @@ Result<core::Effects> Partition::change(const core::Record& record) {
 void Partition::answer(std::move_only_function<void()> release) { group_.answers.push_back(std::move(release)); }
 
 void Partition::note_durable() {
-  for (const auto& durable : committer_->take_durable()) {
+  committer_->take_durable(durable_);
+  for (const auto& durable : durable_) {
     if (!state_.has_open_events()) continue;  // nothing waits for it
     const auto noted =
         apply(core::DurableRecord{.time_ns = stamp_ns_, .upto = durable.upto, .durable_ns = durable.time_ns}, true);
     CHECK(noted.has_value());
   }
+  durable_.clear();
 }
 
 void Partition::flush() {
   if (must_commit_) {
-    // The next group will be about as large.
-    const auto bytes = std::min(group_.records.size(), kGroupBytesReserved);
-    const auto answers = group_.answers.size();
-    committer_->offer(std::exchange(group_, {}));
-    group_.records.reserve(bytes);
-    group_.answers.reserve(answers);
+    committer_->offer(group_);
     must_commit_ = false;
     return;
   }
@@ -265,7 +266,7 @@ void Partition::flush() {
   Group answers;
   answers.answers = std::exchange(group_.answers, {});
   answers.spans = std::exchange(group_.spans, {});
-  if (!committer_->idle() || !answers.spans.empty()) return committer_->offer(std::move(answers));
+  if (!committer_->idle() || !answers.spans.empty()) return committer_->offer(answers);
   for (auto& release : answers.answers) release();
 }
 
@@ -317,6 +318,7 @@ void Partition::run_timers() {
 
 void Partition::serve_parked() {
   woken_id_ = 0;
+  if (woken_.empty()) return;
   for (const auto& key : std::exchange(woken_, {})) {
     const auto tenant = key.substr(0, key.find('\0'));
     // Where its topic has no room for another worker, only they may have a task: of each the claim that is next.
@@ -349,6 +351,7 @@ void Partition::serve_parked() {
 }
 
 void Partition::expire_parked() {
+  if (parked_.empty()) return;
   const auto now = deps_.clock.steady_ns();
   while (const auto id = parked_.due(now)) {
     if (auto claim = parked_.take_claim(*id))

@@ -180,13 +180,12 @@ class Partition final : public Broker {
   }
   // False: refused, the queue is full or we are stopping; `refusal` says which.
   bool enqueue(Kind kind, std::size_t bytes, Command&& command, Error& refusal);
-  // Enqueues `act`, or answers `done` with the refusal.
-  template <class T>
-  void post(Kind kind, std::size_t bytes, Done<T> done, std::move_only_function<void(Done<T>)> act);
-  // The same, with the tasks of these sequences in memory when `act` runs.
-  template <class T>
-  void post_on(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
-               std::move_only_function<void(Done<T>)> act);
+  // Enqueues `act`, which is called with `done`, or answers `done` with the refusal.
+  template <class T, class Act>
+  void post(Kind kind, std::size_t bytes, Done<T> done, Act act);
+  // The same, with the task of this sequence (0: none) in memory when `act` runs.
+  template <class T, class Act>
+  void post_on(Kind kind, std::size_t bytes, std::uint64_t sequence, Done<T> done, Act act);
 
   // ------------------------------------------------ the partition thread from here on
   void run();
@@ -225,9 +224,12 @@ class Partition final : public Broker {
   // `bytes`: what the waiting call holds; `urgent`: read before what others asked for.
   void with_tasks(const std::vector<std::uint64_t>& sequences, Command then, std::size_t bytes = 0, bool urgent = false);
   // The same for a call from outside, which is refused where too many wait already.
-  template <class T>
-  void with_tasks_for(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
-                      std::move_only_function<void(Done<T>)> act);
+  template <class T, class Act>
+  void with_tasks_for(Kind kind, std::size_t bytes, const std::vector<std::uint64_t>& sequences, Done<T> done, Act act);
+  // Nothing has to be read for a call that names this one.
+  [[nodiscard]] bool at_hand(std::uint64_t sequence) {
+    return state_.task(sequence) != nullptr || !state_.exists_possibly(sequence);
+  }
   void with_holders(std::vector<std::pair<std::string, std::string>> keys, std::size_t bytes, Command then);  // (tenant, idempotency key)
   void wait(Waiting& waiting, Command then);
   void serve(Waiting& waiting);
@@ -277,6 +279,8 @@ class Partition final : public Broker {
     std::int64_t delay_ms = 0;
   };
   void create_now(const Caller& caller, std::vector<Prepared> creates, Done<std::vector<Result<TaskSnapshot>>> reply);
+  void submit_now(const Caller& caller, std::vector<SubmitResult> items, const std::vector<core::TaskId>& ids,
+                  Done<std::vector<Result<ResultSnapshot>>> reply);
   void try_claim(CallId id, Caller caller, ClaimTasks ask, std::int64_t deadline_ns, Done<std::vector<TaskSnapshot>> done);
   Result<core::Effects> change(const core::Record& record);  // apply, log, note spans and wake-ups
   void answer(std::move_only_function<void()> release);
@@ -309,7 +313,10 @@ class Partition final : public Broker {
   void delivered(std::uint64_t delivery, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome);
   std::optional<WebhookJob> job_for(std::uint64_t delivery, core::SpanId span);
   [[nodiscard]] const core::Task* find(const std::string& id, const std::string& tenant);
-  [[nodiscard]] std::vector<std::uint64_t> sequence_of(const std::string& id) const;  // none: not an id of ours
+  [[nodiscard]] std::uint64_t sequence_of(const core::TaskId& id) const {  // 0: not an id of ours
+    return id.partition == options_.partition ? id.sequence : 0;
+  }
+  [[nodiscard]] std::uint64_t sequence_of(const std::string& id) const { return sequence_of(id_of(id)); }
   [[nodiscard]] static TaskSnapshot snapshot(const core::Task& task);
   [[nodiscard]] DeliverySnapshot snapshot(std::uint64_t id, const core::Delivery& delivery);
   [[nodiscard]] static core::TaskId id_of(const std::string& text);  // all zeros: not an id
@@ -332,6 +339,7 @@ class Partition final : public Broker {
   std::unordered_map<std::string, std::shared_ptr<const core::TaskInfo>> news_;  // of this round: queue -> what woke it
   std::int64_t subscriptions_swept_ns_ = 0;
   Group group_;  // grows during a round
+  std::vector<Durable> durable_;  // what a round hears of; empty between rounds
   bool must_commit_ = false;  // group_ has more than bookkeeping in it
   std::int64_t stamp_ns_ = 0;  // record time of this round
   std::int64_t clock_marked_ns_ = 0;
@@ -389,18 +397,19 @@ class Partition final : public Broker {
   bool started_ = false, stopping_ = false;
   bool ended_ = false;             // stop was called
   bool more_ = true;               // without threads
+  std::pair<std::vector<Queued>, std::vector<Command>> stepped_;  // the same: what `step` has taken
   std::unique_ptr<Reader> reader_;
   std::unique_ptr<Image> image_;
   std::unique_ptr<Committer> committer_;
   std::jthread thread_;  // last: joined before anything it uses goes away
 };
 
-template <class T>
-void Partition::with_tasks_for(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
-                               std::move_only_function<void(Done<T>)> act) {
+template <class T, class Act>
+void Partition::with_tasks_for(Kind kind, std::size_t bytes, const std::vector<std::uint64_t>& sequences, Done<T> done,
+                               Act act) {
   if (too_many_fetches(kind))
     for (const auto sequence : sequences)
-      if (state_.task(sequence) == nullptr && state_.exists_possibly(sequence))
+      if (!at_hand(sequence))
         return answer([done = std::move(done)]() mutable {
           done(std::unexpected<Error>(Error{Code::kOverloaded, "overloaded, try again"}));
         });
@@ -409,23 +418,25 @@ void Partition::with_tasks_for(Kind kind, std::size_t bytes, std::vector<std::ui
       kind == Kind::kOwner);
 }
 
-template <class T>
-void Partition::post_on(Kind kind, std::size_t bytes, std::vector<std::uint64_t> sequences, Done<T> done,
-                        std::move_only_function<void(Done<T>)> act) {
-  post<T>(kind, bytes, std::move(done),
-          [this, kind, bytes, sequences = std::move(sequences), act = std::move(act)](Done<T> reply) mutable {
-            with_tasks_for<T>(kind, bytes, std::move(sequences), std::move(reply), std::move(act));
-          });
+template <class T, class Act>
+void Partition::post_on(Kind kind, std::size_t bytes, std::uint64_t sequence, Done<T> done, Act act) {
+  post<T>(kind, bytes, std::move(done), [this, kind, bytes, sequence, act = std::move(act)](Done<T> reply) mutable {
+    if (at_hand(sequence)) return act(std::move(reply));
+    with_tasks_for<T>(kind, bytes, {sequence}, std::move(reply), std::move(act));
+  });
 }
 
-template <class T>
-void Partition::post(Kind kind, std::size_t bytes, Done<T> done, std::move_only_function<void(Done<T>)> act) {
-  // `done` must survive a refusal, so it sits outside the command until that has been taken.
-  auto shared =
-      std::make_shared<std::pair<Done<T>, std::move_only_function<void(Done<T>)>>>(std::move(done), std::move(act));
+template <class T, class Act>
+void Partition::post(Kind kind, std::size_t bytes, Done<T> done, Act act) {
+  struct Posted {
+    Done<T> done;
+    Act act;
+  };
+  auto posted = std::make_unique<Posted>(std::move(done), std::move(act));
+  auto& kept = *posted;  // also after a refusal, which leaves the command with us
+  Command command = [posted = std::move(posted)] { posted->act(std::move(posted->done)); };
   Error refusal{};
-  if (!enqueue(kind, bytes, [shared] { shared->second(std::move(shared->first)); }, refusal))
-    shared->first(std::unexpected<Error>(std::move(refusal)));
+  if (!enqueue(kind, bytes, std::move(command), refusal)) kept.done(std::unexpected<Error>(std::move(refusal)));
 }
 
 }  // namespace codeq::services

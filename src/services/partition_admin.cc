@@ -40,10 +40,10 @@ std::int64_t Partition::cut_delay_ns() const {
 // ---------------------------------------------------------------- tasks
 
 void Partition::cancel(Caller caller, std::string task_id, std::string reason, Done<TaskSnapshot> done) {
-  auto needs = sequence_of(task_id);
+  const auto needs = sequence_of(task_id);
   const auto bytes = 512 + reason.size();
   post_on<TaskSnapshot>(
-      Kind::kOwner, bytes, std::move(needs), std::move(done),
+      Kind::kOwner, bytes, needs, std::move(done),
       [this, caller = std::move(caller), id = std::move(task_id), reason = std::move(reason)](auto reply) mutable {
         Result<TaskSnapshot> outcome = fail(Code::kNotFound, "not-found");
         if (const auto* task = find(id, caller.tenant); task != nullptr) {

@@ -110,12 +110,6 @@ const core::Task* Partition::find(const std::string& id, const std::string& tena
   return parsed ? state_.find(*parsed, tenant, stamp_ns_) : nullptr;
 }
 
-std::vector<std::uint64_t> Partition::sequence_of(const std::string& id) const {
-  const auto parsed = core::parse_task_id(id);
-  if (!parsed || parsed->partition != options_.partition) return {};
-  return {parsed->sequence};
-}
-
 core::TaskId Partition::id_of(const std::string& text) { return core::parse_task_id(text).value_or(core::TaskId{}); }
 
 core::OwnerFields Partition::owner_fields(const Caller& caller, const core::TaskId& id,
@@ -375,14 +369,14 @@ void Partition::undelivered(std::vector<LeaseRef> leases) {
 // ---------------------------------------------------------------- calls of a lease's owner
 
 void Partition::heartbeat(Caller caller, OwnerCall call, std::int64_t extend_seconds, Done<void> done) {
-  auto needs = sequence_of(call.task_id);
+  const auto id = id_of(call.task_id);
   post_on<void>(
-      Kind::kOwner, 512, std::move(needs), std::move(done),
-      [this, caller = std::move(caller), call = std::move(call), extend_seconds](auto reply) mutable {
+      Kind::kOwner, 512, sequence_of(id), std::move(done),
+      [this, id, token = call.lease_token, caller = std::move(caller), extend_seconds](auto reply) mutable {
         const auto seconds =
             std::min(extend_seconds > 0 ? extend_seconds : options_.default_lease_seconds, kLeaseSecondsMax);
         auto effects = change(core::HeartbeatRecord{.time_ns = stamp_ns_,
-                                                    .owner = owner_fields(caller, id_of(call.task_id), call.lease_token),
+                                                    .owner = owner_fields(caller, id, token),
                                                     .extend_ns = seconds * kNanosPerSecond});
         Result<void> outcome;
         if (!effects) outcome = std::unexpected<Error>(effects.error());
@@ -391,12 +385,12 @@ void Partition::heartbeat(Caller caller, OwnerCall call, std::int64_t extend_sec
 }
 
 void Partition::abandon(Caller caller, OwnerCall call, Done<void> done) {
-  auto needs = sequence_of(call.task_id);
+  const auto id = id_of(call.task_id);
   post_on<void>(
-      Kind::kOwner, 512, std::move(needs), std::move(done),
-      [this, caller = std::move(caller), call = std::move(call)](auto reply) mutable {
+      Kind::kOwner, 512, sequence_of(id), std::move(done),
+      [this, id, token = call.lease_token, caller = std::move(caller)](auto reply) mutable {
         auto effects = change(
-            core::AbandonRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, id_of(call.task_id), call.lease_token)});
+            core::AbandonRecord{.time_ns = stamp_ns_, .owner = owner_fields(caller, id, token)});
         Result<void> outcome;
         if (!effects) outcome = std::unexpected<Error>(effects.error());
         answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
@@ -406,13 +400,13 @@ void Partition::abandon(Caller caller, OwnerCall call, Done<void> done) {
 void Partition::nack(Caller caller, OwnerCall call, std::int64_t delay_seconds, std::string reason,
                      Done<NackOutcome> done) {
   const auto bytes = 512 + reason.size();
-  auto needs = sequence_of(call.task_id);
+  const auto id = id_of(call.task_id);
   post_on<NackOutcome>(
-      Kind::kOwner, bytes, std::move(needs), std::move(done),
-      [this, caller = std::move(caller), call = std::move(call), delay_seconds,
+      Kind::kOwner, bytes, sequence_of(id), std::move(done),
+      [this, id, token = call.lease_token, caller = std::move(caller), delay_seconds,
        reason = std::move(reason)](auto reply) mutable {
         const auto effects = change(core::NackRecord{.time_ns = stamp_ns_,
-                                                     .owner = owner_fields(caller, id_of(call.task_id), call.lease_token),
+                                                     .owner = owner_fields(caller, id, token),
                                                      .delay_seconds = delay_seconds,
                                                      .reason = std::move(reason),
                                                      .rules = return_rules()});
@@ -429,51 +423,60 @@ void Partition::submit(Caller caller, std::vector<SubmitResult> items, Done<std:
   std::size_t bytes = 0;
   for (const auto& item : items) bytes += 512 + item.error.size() + (item.result_json ? item.result_json->size() : 0);
   std::vector<core::TaskId> ids;
-  std::vector<std::uint64_t> needs;
   ids.reserve(items.size());
-  needs.reserve(items.size());
-  for (const auto& item : items) {
-    ids.push_back(id_of(item.task_id));
-    if (ids.back().sequence != 0 && ids.back().partition == options_.partition) needs.push_back(ids.back().sequence);
-  }
-  post_on<std::vector<Result<ResultSnapshot>>>(
-      Kind::kOwner, bytes, std::move(needs), std::move(done),
-      [this, caller = std::move(caller), items = std::move(items), ids = std::move(ids)](auto reply) mutable {
-        std::vector<Result<ResultSnapshot>> answers;
-        answers.reserve(items.size());
-        for (std::size_t i = 0; i < items.size(); ++i) {
-          auto& item = items[i];
-          core::SubmitRecord record{.time_ns = stamp_ns_,
-                                    .owner = owner_fields(caller, ids[i], item.lease_token),
-                                    .status = core::Status{},
-                                    .has_result = item.result_json.has_value() || item.may_lack_result,
-                                    .result = {},
-                                    .delivery_id = new_delivery_id(),
-                                    .retention_ns = options_.retention_seconds * kNanosPerSecond};
-          if (item.status == "COMPLETED") record.status = core::Status::kCompleted;
-          if (item.status == "FAILED") record.status = core::Status::kFailed;
-          record.result.result_json = std::move(item.result_json).value_or("");
-          record.result.error = std::move(item.error);
-          record.result.artifacts = std::move(item.artifacts);
-          auto effects = change(std::move(record));
-          if (!effects) {
-            answers.push_back(std::unexpected<Error>(effects.error()));
-            continue;
-          }
-          answers.push_back(
-              ResultSnapshot{.task = effects->task->info->id,
-                             .result = effects->task->result});
-        }
-        answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
+  for (const auto& item : items) ids.push_back(id_of(item.task_id));
+  post<std::vector<Result<ResultSnapshot>>>(
+      Kind::kOwner, bytes, std::move(done),
+      [this, bytes, caller = std::move(caller), items = std::move(items), ids = std::move(ids)](auto reply) mutable {
+        if (std::ranges::all_of(ids, [this](const auto& id) { return at_hand(sequence_of(id)); }))
+          return submit_now(caller, std::move(items), ids, std::move(reply));
+        std::vector<std::uint64_t> needs;
+        for (const auto& id : ids)
+          if (sequence_of(id) != 0) needs.push_back(sequence_of(id));
+        with_tasks_for<std::vector<Result<ResultSnapshot>>>(
+            Kind::kOwner, bytes, needs, std::move(reply),
+            [this, caller = std::move(caller), items = std::move(items), ids = std::move(ids)](auto later) mutable {
+              submit_now(caller, std::move(items), ids, std::move(later));
+            });
       });
+}
+
+void Partition::submit_now(const Caller& caller, std::vector<SubmitResult> items, const std::vector<core::TaskId>& ids,
+                           Done<std::vector<Result<ResultSnapshot>>> reply) {
+  std::vector<Result<ResultSnapshot>> answers;
+  answers.reserve(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    auto& item = items[i];
+    core::SubmitRecord record{.time_ns = stamp_ns_,
+                              .owner = owner_fields(caller, ids[i], item.lease_token),
+                              .status = core::Status{},
+                              .has_result = item.result_json.has_value() || item.may_lack_result,
+                              .result = {},
+                              .delivery_id = new_delivery_id(),
+                              .retention_ns = options_.retention_seconds * kNanosPerSecond};
+    if (item.status == "COMPLETED") record.status = core::Status::kCompleted;
+    if (item.status == "FAILED") record.status = core::Status::kFailed;
+    record.result.result_json = std::move(item.result_json).value_or("");
+    record.result.error = std::move(item.error);
+    record.result.artifacts = std::move(item.artifacts);
+    auto effects = change(std::move(record));
+    if (!effects) {
+      answers.push_back(std::unexpected<Error>(effects.error()));
+      continue;
+    }
+    answers.push_back(
+        ResultSnapshot{.task = effects->task->info->id,
+                       .result = effects->task->result});
+  }
+  answer([reply = std::move(reply), answers = std::move(answers)]() mutable { reply(std::move(answers)); });
 }
 
 // ---------------------------------------------------------------- reads
 
 void Partition::get_task(Caller caller, std::string task_id, Done<TaskSnapshot> done) {
-  auto needs = sequence_of(task_id);
+  const auto needs = sequence_of(task_id);
   post_on<TaskSnapshot>(
-      Kind::kRead, 256, std::move(needs), std::move(done),
+      Kind::kRead, 256, needs, std::move(done),
       [this, caller = std::move(caller), id = std::move(task_id)](auto reply) mutable {
         const auto* task = find(id, caller.tenant);
         Result<TaskSnapshot> outcome = fail(Code::kNotFound, "not found");
@@ -492,9 +495,9 @@ void Partition::answer_result(ParkedResult&& waiting, Error none) {
 
 CallId Partition::get_result(Caller caller, std::string task_id, std::int64_t wait_ms, Done<TaskAndResult> done) {
   const auto id = next_call_++;
-  auto needs = sequence_of(task_id);
+  const auto needs = sequence_of(task_id);
   post_on<TaskAndResult>(
-      Kind::kRead, 256, std::move(needs), std::move(done),
+      Kind::kRead, 256, needs, std::move(done),
       [this, id, caller = std::move(caller), text = std::move(task_id), wait_ms](auto reply) mutable {
         const auto* task = find(text, caller.tenant);
         if (task == nullptr)
@@ -513,9 +516,9 @@ CallId Partition::get_result(Caller caller, std::string task_id, std::int64_t wa
 }
 
 void Partition::get_timeline(Caller caller, std::string task_id, Done<TimelineSnapshot> done) {
-  auto needs = sequence_of(task_id);
+  const auto needs = sequence_of(task_id);
   post_on<TimelineSnapshot>(
-      Kind::kRead, 256, std::move(needs), std::move(done),
+      Kind::kRead, 256, needs, std::move(done),
       [this, caller = std::move(caller), id = std::move(task_id)](auto reply) mutable {
         const auto* task = find(id, caller.tenant);
         Result<TimelineSnapshot> outcome = fail(Code::kNotFound, "not found");

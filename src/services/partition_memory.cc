@@ -252,6 +252,7 @@ Result<void> Partition::find_holder(const storage::Store& store, const std::stri
 }
 
 void Partition::keep_memory_small() {
+  if (visitors_.empty() && read_ahead_.empty()) return;
   std::erase_if(visitors_, [this](std::uint64_t sequence) { return let_go(sequence); });
   while (!read_ahead_.empty()) {
     const auto* task = state_.peek(read_ahead_.front());

@@ -184,6 +184,7 @@ std::optional<std::int64_t> Partition::subscriptions_due_ns() const {
 }
 
 void Partition::sweep_subscriptions() {
+  if (state_.subscriptions().empty()) return;
   const auto due = subscriptions_due_ns();
   if (!due || *due > stamp_ns_) return;
   // Its record takes the first thousand; the rest are for the next round.

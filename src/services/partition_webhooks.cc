@@ -90,7 +90,7 @@ bool Partition::wait_deliveries(std::chrono::milliseconds limit) {
 }
 
 void Partition::start_deliveries() {
-  if (draining_) return;
+  if (draining_ || !outbox_.may_start(stamp_ns_)) return;
   for (const auto id : outbox_.start(stamp_ns_)) {
     count_delivery(+1);
     const auto* delivery = state_.delivery(id);
