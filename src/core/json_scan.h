@@ -45,6 +45,8 @@ struct JsonMember {
 namespace json_detail {
 using Visit = bool (*)(void* visitor, const JsonMember& member);
 std::optional<JsonError> scan(std::string_view body, char open, std::size_t depth_max, Visit visit, void* visitor);
+// `text`: what stands between the quotes of a string token that has been validated.
+void append_unescaped(std::string& out, std::string_view text);
 
 template <class F>
 std::optional<JsonError> scan_with(std::string_view body, char open, std::size_t depth_max, F& on_member) {

@@ -99,9 +99,21 @@ class Reader {
   bool ok_ = true;
 };
 
-char* write_number(char* out, unsigned value, unsigned digits) {
-  for (auto i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
-  return out + digits;
+// "00" to "99".
+constexpr auto kPairs = [] {
+  std::array<char, 200> digits{};
+  for (std::size_t i = 0; i < 100; ++i) {
+    digits[2 * i] = static_cast<char>('0' + i / 10);
+    digits[2 * i + 1] = static_cast<char>('0' + i % 10);
+  }
+  return digits;
+}();
+
+char* write_pair(char* out, unsigned value) {  // below 100
+  const char* const pair = &kPairs[std::size_t{2} * value];
+  out[0] = pair[0];
+  out[1] = pair[1];
+  return out + 2;
 }
 
 struct Instant {
@@ -119,26 +131,31 @@ constexpr Instant split(std::int64_t ns) {
   return {seconds, static_cast<unsigned>(nanos)};
 }
 
-void append(std::string& out, std::int64_t seconds, unsigned nanos, int offset_seconds) {
+char* write(char* at, std::int64_t seconds, unsigned nanos, int offset_seconds) {
   seconds += offset_seconds;
   const auto days = (seconds >= 0 ? seconds : seconds - (kSecondsPerDay - 1)) / kSecondsPerDay;
   const auto second_of_day = static_cast<unsigned>(seconds - days * kSecondsPerDay);
-  const auto date = civil_from_days(days);  // years 1677 to 2262, so four digits
-  std::array<char, 40> text;
-  auto* at = write_number(text.data(), static_cast<unsigned>(date.year), 4);
+  const auto date = civil_from_days(days);
+  const auto year = static_cast<unsigned>(date.year);  // 1677 to 2262, so four digits
+  at = write_pair(at, year / 100);
+  at = write_pair(at, year % 100);
   *at++ = '-';
-  at = write_number(at, date.month, 2);
+  at = write_pair(at, date.month);
   *at++ = '-';
-  at = write_number(at, date.day, 2);
+  at = write_pair(at, date.day);
   *at++ = 'T';
-  at = write_number(at, second_of_day / 3600, 2);
+  at = write_pair(at, second_of_day / 3600);
   *at++ = ':';
-  at = write_number(at, second_of_day / 60 % 60, 2);
+  at = write_pair(at, second_of_day / 60 % 60);
   *at++ = ':';
-  at = write_number(at, second_of_day % 60, 2);
+  at = write_pair(at, second_of_day % 60);
   if (nanos != 0) {
     *at++ = '.';
-    at = write_number(at, nanos, 9);
+    *at++ = static_cast<char>('0' + nanos / 100'000'000);
+    at = write_pair(at, nanos / 1'000'000 % 100);
+    at = write_pair(at, nanos / 10'000 % 100);
+    at = write_pair(at, nanos / 100 % 100);
+    at = write_pair(at, nanos % 100);
     while (at[-1] == '0') --at;
   }
   if (offset_seconds == 0) {
@@ -146,11 +163,11 @@ void append(std::string& out, std::int64_t seconds, unsigned nanos, int offset_s
   } else {
     const auto minutes = static_cast<unsigned>(offset_seconds < 0 ? -offset_seconds : offset_seconds) / 60;
     *at++ = offset_seconds < 0 ? '-' : '+';
-    at = write_number(at, minutes / 60, 2);
+    at = write_pair(at, minutes / 60 % 100);
     *at++ = ':';
-    at = write_number(at, minutes % 60, 2);
+    at = write_pair(at, minutes % 60);
   }
-  out.append(text.data(), at);
+  return at;
 }
 
 }  // namespace
@@ -188,11 +205,21 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
   return seconds * kNanosPerSecond + nanos;
 }
 
-void append_rfc3339_nanos(std::string& out, std::int64_t ns, int offset_seconds) {
+char* write_rfc3339_nanos(char* out, std::int64_t ns, int offset_seconds) {
   const auto [seconds, nanos] = split(ns);
-  append(out, seconds, nanos, offset_seconds);
+  return write(out, seconds, nanos, offset_seconds);
 }
 
-void append_rfc3339_seconds(std::string& out, std::int64_t ns) { append(out, split(ns).seconds, 0, 0); }
+char* write_rfc3339_seconds(char* out, std::int64_t ns) { return write(out, split(ns).seconds, 0, 0); }
+
+void append_rfc3339_nanos(std::string& out, std::int64_t ns, int offset_seconds) {
+  std::array<char, kRfc3339BytesMax> text;
+  out.append(text.data(), write_rfc3339_nanos(text.data(), ns, offset_seconds));
+}
+
+void append_rfc3339_seconds(std::string& out, std::int64_t ns) {
+  std::array<char, kRfc3339BytesMax> text;
+  out.append(text.data(), write_rfc3339_seconds(text.data(), ns));
+}
 
 }  // namespace codeq::core

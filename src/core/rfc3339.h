@@ -5,6 +5,7 @@
 // Cost     no allocation beyond the string that is appended to
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -26,5 +27,9 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text);
 void append_rfc3339_nanos(std::string& out, std::int64_t ns, int offset_seconds = 0);
 // Whole seconds (rounded down), UTC.
 void append_rfc3339_seconds(std::string& out, std::int64_t ns);
+// The same into kRfc3339BytesMax of room; they return the end.
+inline constexpr std::size_t kRfc3339BytesMax = 40;
+char* write_rfc3339_nanos(char* out, std::int64_t ns, int offset_seconds = 0);
+char* write_rfc3339_seconds(char* out, std::int64_t ns);
 
 }  // namespace codeq::core

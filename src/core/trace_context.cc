@@ -8,7 +8,6 @@
 namespace codeq::core {
 namespace {
 
-constexpr std::size_t kTraceparentBytes = 55;
 constexpr std::size_t kKeyBytesMax = 256;
 constexpr std::size_t kTenantBytesMax = 241;
 constexpr std::size_t kSystemBytesMax = 14;
@@ -109,19 +108,22 @@ std::optional<SpanContext> parse_traceparent(std::string_view text) {
   return context;
 }
 
-void append_traceparent(const SpanContext& context, std::string& out) {
-  std::array<char, kTraceparentBytes> text;
-  auto* end = text.data();
-  *end++ = '0';
-  *end++ = '0';
-  *end++ = '-';
-  end = write_hex(context.trace_id.bytes, end);
-  *end++ = '-';
-  end = write_hex(context.span_id.bytes, end);
-  *end++ = '-';
+char* write_traceparent(const SpanContext& context, char* out) {
+  *out++ = '0';
+  *out++ = '0';
+  *out++ = '-';
+  out = write_hex(context.trace_id.bytes, out);
+  *out++ = '-';
+  out = write_hex(context.span_id.bytes, out);
+  *out++ = '-';
   const std::array<std::uint8_t, 1> flags{
       static_cast<std::uint8_t>(context.flags & (kFlagSampled | kFlagRandomTraceId))};
-  write_hex(flags, end);
+  return write_hex(flags, out);
+}
+
+void append_traceparent(const SpanContext& context, std::string& out) {
+  std::array<char, kTraceparentBytes> text;
+  write_traceparent(context, text.data());
   out.append(text.data(), text.size());
 }
 

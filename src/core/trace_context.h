@@ -58,6 +58,8 @@ std::optional<SpanContext> parse_traceparent(std::string_view text);
 // "00-<trace id>-<span id>-<flags>", 55 bytes.
 std::string format_traceparent(const SpanContext& context);
 void append_traceparent(const SpanContext& context, std::string& out);
+inline constexpr std::size_t kTraceparentBytes = 55;
+char* write_traceparent(const SpanContext& context, char* out);  // kTraceparentBytes; returns the end
 
 std::string to_hex(const TraceId& id);
 std::string to_hex(const SpanId& id);

@@ -26,8 +26,6 @@ bool visible_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
-void append_hex(std::string& out, std::uint64_t value) { out += lease_token_text(value); }
-
 std::int64_t wait_seconds(std::string_view query) {
   std::string text;
   std::int64_t seconds = 0;

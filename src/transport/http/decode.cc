@@ -4,7 +4,8 @@
 #include <array>
 
 #include "base/base64.h"
-#include "core/json_scan.h"
+#include "base/hex.h"
+#include "core/json_cursor.h"
 #include "core/rfc3339.h"
 
 namespace codeq::transport::http {
@@ -13,6 +14,7 @@ namespace {
 
 // 190 years. Added to any record time it still fits 64 bits of nanoseconds; more than that means "never" anyway.
 constexpr std::int64_t kSecondsMax = 6'000'000'000;
+constexpr std::size_t kBatchItemBytes = 64;  // of a batch's body; there are hardly any shorter ones
 
 // A single submit says "invalid request body", everything else this.
 std::unexpected<Error> invalid_body(std::string_view text = "invalid body") {
@@ -21,105 +23,110 @@ std::unexpected<Error> invalid_body(std::string_view text = "invalid body") {
 
 std::int64_t saturate(std::int64_t seconds) { return std::clamp(seconds, -kSecondsMax, kSecondsMax); }
 
-using core::JsonMember;
+using core::JsonCursor;
 using core::JsonType;
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+// Whether a null was there, which every reader below takes as "leave what was there"; an error shows in the cursor.
+bool took_null(JsonCursor& in) { return in.next() == JsonType::kNull && in.value(); }
 
-bool is_null(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text == "null";
-}
-
-// Calls `take(which of names, member)` for every member that is meant; false: not an object, or `take` refused one.
-// A body of `null` is an object without members, as in the reference.
+// Reads an object: `take(which of names)` is called before the value of every member that is meant, and reads it. False: not
+// an object, or `take` refused a value. `null` is an object without members, as in the reference.
 template <std::size_t N, class F>
-bool read_object(std::string_view text, const std::array<std::string_view, N>& names, std::size_t depth_max, F&& take) {
-  const auto visit = [&](const JsonMember& member) {
-    const auto name = core::json_name(member.key_raw, names);
-    return !name || take(*name, member);
-  };
-  return !core::scan_object(text, visit, depth_max) || is_null(text);
+bool read_object(JsonCursor& in, const std::array<std::string_view, N>& names, F&& take) {
+  if (in.next() == JsonType::kNull) return in.value();
+  if (!in.enter_object()) return false;
+  std::string_view key;
+  while (in.member(key)) {
+    const auto name = core::json_name(key, names);
+    if (!(name ? take(*name) : in.value())) return false;
+  }
+  return !in.failed();
 }
 
-// Each of these leaves what was there where the value is null.
-bool read_string(const JsonMember& member, std::string& out) {
-  if (member.type == JsonType::kNull) return true;
-  if (member.type != JsonType::kString) return false;
-  auto text = core::json_unescape(member.value);
-  if (!text) return false;
-  out = *std::move(text);
-  return true;
+// The same for a whole body.
+template <std::size_t N, class F>
+bool read_body(std::string_view body, const std::array<std::string_view, N>& names, std::size_t depth_max, F&& take) {
+  JsonCursor in(body, depth_max);
+  return read_object(in, names, [&](std::size_t name) { return take(name, in); }) && in.end();
 }
 
-bool read_int(const JsonMember& member, std::int64_t& out) {
-  if (member.type == JsonType::kNull) return true;
-  const auto number = core::json_int(member.value);
-  if (member.type != JsonType::kNumber || !number) return false;
-  out = *number;
-  return true;
+bool read_string(JsonCursor& in, std::string& out) { return took_null(in) || in.string(out); }
+
+bool read_int(JsonCursor& in, std::int64_t& out) {
+  if (took_null(in)) return true;
+  std::string_view digits;
+  if (in.next() != JsonType::kNumber || !in.value(digits)) return false;
+  const auto number = core::json_int(digits);
+  if (number) out = *number;
+  return number.has_value();
 }
 
-bool read_strings(const JsonMember& member, std::vector<std::string>& out, std::size_t depth_max) {
+bool read_strings(JsonCursor& in, std::vector<std::string>& out) {
   out.clear();
-  if (member.type == JsonType::kNull) return true;
-  const auto visit = [&](const JsonMember& element) { return read_string(element, out.emplace_back()); };
-  return !core::scan_array(member.value, visit, depth_max);
+  if (took_null(in)) return true;
+  if (!in.enter_array()) return false;
+  while (in.element()) {
+    if (!read_string(in, out.emplace_back())) return false;
+  }
+  return !in.failed();
 }
 
-bool read_lease_token(const JsonMember& member, std::optional<std::uint64_t>& out) {
-  std::string text;
-  if (!read_string(member, text)) return false;
+bool read_lease_token(JsonCursor& in, std::optional<std::uint64_t>& out) {
+  if (took_null(in)) return true;
+  std::string room;
+  std::string_view text;
+  if (!in.string(text, room)) return false;
   if (text.empty()) return true;
   if (text.size() != 16) return false;
   std::uint64_t token = 0;
   for (const char c : text) {
-    if (c >= '0' && c <= '9')
-      token = token << 4U | static_cast<std::uint64_t>(c - '0');
-    else if (c >= 'a' && c <= 'f')
-      token = token << 4U | static_cast<std::uint64_t>(c - 'a' + 10);
-    else
-      return false;
+    const auto digit = hex_value_lower(c);
+    if (digit == kNotHex) return false;
+    token = token << 4U | digit;
   }
   out = token;
   return true;
 }
 
-struct CreateFields {
-  services::CreateTask task;
+// What of a create is converted when all of it is known.
+struct CreateTimes {
   std::string run_at;
   std::int64_t delay_seconds = 0;
 };
 
 // False: not an object, or a field of the wrong type.
-bool read_create(std::string_view object, std::size_t depth_max, CreateFields& out) {
+bool read_create(JsonCursor& in, services::CreateTask& task, CreateTimes& times) {
   static constexpr std::array<std::string_view, 8> kNames = {
       "command", "payload", "priority", "webhook", "maxAttempts", "idempotencyKey", "runAt", "delaySeconds"};
-  auto& task = out.task;
-  return read_object(object, kNames, depth_max, [&](std::size_t name, const JsonMember& member) {
+  return read_object(in, kNames, [&](std::size_t name) {
     switch (name) {
-      case 0: return read_string(member, task.command);
-      case 1: task.payload = member.type == JsonType::kNull ? std::string_view{} : member.value; return true;
-      case 2: return read_int(member, task.priority);
-      case 3: return read_string(member, task.webhook);
-      case 4: return read_int(member, task.max_attempts);
-      case 5: return read_string(member, task.idempotency_key);
-      case 6: return read_string(member, out.run_at);
-      default: return read_int(member, out.delay_seconds);
+      case 0: return read_string(in, task.command);
+      case 1: {
+        const bool null = in.next() == JsonType::kNull;
+        std::string_view payload;
+        if (!in.value(payload)) return false;
+        task.payload = null ? std::string_view{} : payload;
+        return true;
+      }
+      case 2: return read_int(in, task.priority);
+      case 3: return read_string(in, task.webhook);
+      case 4: return read_int(in, task.max_attempts);
+      case 5: return read_string(in, task.idempotency_key);
+      case 6: return read_string(in, times.run_at);
+      default: return read_int(in, times.delay_seconds);
     }
   });
 }
 
-Result<services::CreateTask> finish_create(CreateFields&& fields) {
-  if (!fields.run_at.empty()) {
-    const auto run_at = core::parse_rfc3339(fields.run_at);
+Result<> finish_create(services::CreateTask& task, const CreateTimes& times) {
+  if (!times.run_at.empty()) {
+    const auto run_at = core::parse_rfc3339(times.run_at);
     if (!run_at) return fail(Code::kInvalidRunAt, "invalid 'runAt' (use RFC3339)");
-    fields.task.run_at_ns = *run_at;
+    task.run_at_ns = *run_at;
   }
-  if (fields.delay_seconds < 0) return fail(Code::kInvalidDelay, "invalid 'delaySeconds' (must be >= 0)");
-  fields.task.delay_ms = saturate(fields.delay_seconds) * 1000;
-  return std::move(fields.task);
+  if (times.delay_seconds < 0) return fail(Code::kInvalidDelay, "invalid 'delaySeconds' (must be >= 0)");
+  task.delay_ms = saturate(times.delay_seconds) * 1000;
+  return {};
 }
 
 struct ClaimFields {
@@ -132,14 +139,13 @@ Result<ClaimFields> read_claim(std::string_view body, std::size_t depth_max, boo
   static constexpr std::array<std::string_view, 3> kSingle = {"commands", "leaseSeconds", "waitSeconds"};
   static constexpr std::array<std::string_view, 3> kBatch = {"commands", "leaseSeconds", "count"};
   ClaimFields fields;
-  const bool fits =
-      read_object(body, batch ? kBatch : kSingle, depth_max, [&](std::size_t name, const JsonMember& member) {
-        switch (name) {
-          case 0: return read_strings(member, fields.claim.commands, depth_max);
-          case 1: return read_int(member, fields.claim.lease_seconds);
-          default: return read_int(member, batch ? fields.count : fields.wait_seconds);
-        }
-      });
+  const bool fits = read_body(body, batch ? kBatch : kSingle, depth_max, [&](std::size_t name, JsonCursor& in) {
+    switch (name) {
+      case 0: return read_strings(in, fields.claim.commands);
+      case 1: return read_int(in, fields.claim.lease_seconds);
+      default: return read_int(in, batch ? fields.count : fields.wait_seconds);
+    }
+  });
   if (!fits) return invalid_body();
   fields.claim.lease_seconds = saturate(fields.claim.lease_seconds);
   return fields;
@@ -149,22 +155,24 @@ struct ArtifactFields {
   std::string name, url, content, content_type;
 };
 
-bool read_artifacts(const JsonMember& member, std::vector<ArtifactFields>& out, std::size_t depth_max) {
+bool read_artifacts(JsonCursor& in, std::vector<ArtifactFields>& out) {
   static constexpr std::array<std::string_view, 4> kNames = {"name", "url", "contentBase64", "contentType"};
   out.clear();
-  if (member.type == JsonType::kNull) return true;
-  const auto visit = [&](const JsonMember& element) {
+  if (took_null(in)) return true;
+  if (!in.enter_array()) return false;
+  while (in.element()) {
     auto& artifact = out.emplace_back();
-    return read_object(element.value, kNames, depth_max, [&](std::size_t name, const JsonMember& field) {
+    const bool fits = read_object(in, kNames, [&](std::size_t name) {
       switch (name) {
-        case 0: return read_string(field, artifact.name);
-        case 1: return read_string(field, artifact.url);
-        case 2: return read_string(field, artifact.content);
-        default: return read_string(field, artifact.content_type);
+        case 0: return read_string(in, artifact.name);
+        case 1: return read_string(in, artifact.url);
+        case 2: return read_string(in, artifact.content);
+        default: return read_string(in, artifact.content_type);
       }
     });
-  };
-  return !core::scan_array(member.value, visit, depth_max);
+    if (!fits) return false;
+  }
+  return !in.failed();
 }
 
 struct SubmitFields {
@@ -172,28 +180,29 @@ struct SubmitFields {
   std::vector<ArtifactFields> artifacts;
 };
 
-bool read_result_object(const JsonMember& member, std::optional<std::string>& out) {
-  if (member.type == JsonType::kNull) {
+bool read_result_object(JsonCursor& in, std::optional<std::string>& out) {
+  if (in.next() == JsonType::kNull) {
     out.reset();
-    return true;
+    return in.value();
   }
-  if (member.type != JsonType::kObject) return false;
-  out = std::string(member.value);
+  std::string_view object;
+  if (in.next() != JsonType::kObject || !in.value(object)) return false;
+  out.emplace(object);
   return true;
 }
 
-bool read_submit(std::string_view object, std::size_t depth_max, bool batch, SubmitFields& out) {
+bool read_submit(JsonCursor& in, bool batch, SubmitFields& out) {
   static constexpr std::array<std::string_view, 6> kNames = {"status",    "result",     "error",
                                                              "artifacts", "leaseToken", "taskId"};
   auto& submit = out.submit;
-  return read_object(object, kNames, depth_max, [&](std::size_t name, const JsonMember& member) {
+  return read_object(in, kNames, [&](std::size_t name) {
     switch (name) {
-      case 0: return read_string(member, submit.status);
-      case 1: return read_result_object(member, submit.result_json);
-      case 2: return read_string(member, submit.error);
-      case 3: return read_artifacts(member, out.artifacts, depth_max);
-      case 4: return read_lease_token(member, submit.lease_token);
-      default: return !batch || read_string(member, submit.task_id);
+      case 0: return read_string(in, submit.status);
+      case 1: return read_result_object(in, submit.result_json);
+      case 2: return read_string(in, submit.error);
+      case 3: return read_artifacts(in, out.artifacts);
+      case 4: return read_lease_token(in, submit.lease_token);
+      default: return batch ? read_string(in, submit.task_id) : in.value();
     }
   });
 }
@@ -220,45 +229,60 @@ SubmitBody finish_submit(SubmitFields&& fields) {
   return body;
 }
 
-// The elements of a batch body's array under `name`: 1 to kBatchMax.
-Result<std::vector<std::string_view>> batch_of(std::string_view body, std::string_view name, std::size_t depth_max) {
-  std::vector<std::string_view> items;
+// The elements of a batch body's array under `name`, 1 to kBatchMax, each read by `read(cursor, item)`. The body is read
+// once; but that it is no JSON, or holds too many, is told before what is wrong with one of them.
+template <class Item, class F>
+Result<std::vector<Item>> read_batch(std::string_view body, std::string_view name, std::size_t depth_max, F&& read) {
+  std::vector<Item> items;
+  // Moving what has been read is dear: room for as many as a body of this size can usefully hold.
+  items.reserve(std::min(kBatchMax, 1 + body.size() / kBatchItemBytes));
   std::size_t count = 0;
+  bool refused = false;
   const std::array<std::string_view, 1> names = {name};
-  const bool fits = read_object(body, names, depth_max, [&](std::size_t, const JsonMember& member) {
+  const bool fits = read_body(body, names, depth_max, [&](std::size_t, JsonCursor& in) {
     items.clear();
     count = 0;
-    if (member.type == JsonType::kNull) return true;
-    const auto visit = [&](const JsonMember& element) {
-      if (++count <= kBatchMax) items.push_back(element.value);
-    };
-    return !core::scan_array(member.value, visit, depth_max);
+    refused = false;
+    if (took_null(in)) return true;
+    if (!in.enter_array()) return false;
+    while (in.element()) {
+      const auto place = in.place();
+      if (++count <= kBatchMax && !refused) {
+        if (read(in, items.emplace_back())) continue;
+        refused = true;
+        in.back_to(place);
+      }
+      if (!in.value()) return false;
+    }
+    return !in.failed();
   });
   if (!fits || count == 0) return invalid_body();
   if (count > kBatchMax) return fail(Code::kBatchTooLarge, "batch size exceeds maximum of 100");
+  if (refused) return invalid_body();
   return items;
 }
 
 }  // namespace
 
 Result<services::CreateTask> decode_create(std::string_view body, std::size_t depth_max) {
-  CreateFields fields;
-  if (!read_create(body, depth_max, fields) || fields.task.command.empty() || fields.task.payload.empty())
+  Result<services::CreateTask> task;
+  CreateTimes times;
+  JsonCursor in(body, depth_max);
+  if (!read_create(in, *task, times) || !in.end() || task->command.empty() || task->payload.empty())
     return invalid_body();
-  return finish_create(std::move(fields));
+  CODEQ_TRY_VOID(finish_create(*task, times));
+  return task;
 }
 
 Result<std::vector<Result<services::CreateTask>>> decode_create_batch(std::string_view body, std::size_t depth_max) {
-  CODEQ_TRY(const auto items, batch_of(body, "tasks", depth_max));
-  std::vector<Result<services::CreateTask>> tasks;
-  tasks.reserve(items.size());
-  for (const auto item : items) {
-    CreateFields fields;
-    if (!read_create(item, depth_max, fields)) return invalid_body();
-    if (fields.task.payload.empty()) fields.task.payload = "null";  // accepted in a batch, as in the reference
-    tasks.push_back(finish_create(std::move(fields)));
-  }
-  return tasks;
+  using Item = Result<services::CreateTask>;
+  return read_batch<Item>(body, "tasks", depth_max, [](JsonCursor& in, Item& item) {
+    CreateTimes times;
+    if (!read_create(in, *item, times)) return false;
+    if (item->payload.empty()) item->payload = "null";  // accepted in a batch, as in the reference
+    if (auto fits = finish_create(*item, times); !fits) item = std::unexpected(std::move(fits).error());
+    return true;
+  });
 }
 
 Result<services::ClaimTasks> decode_claim(std::string_view body, std::size_t depth_max) {
@@ -280,8 +304,8 @@ Result<services::ClaimTasks> decode_claim_batch(std::string_view body, std::size
 Result<OwnerBody> decode_heartbeat(std::string_view body, std::size_t depth_max) {
   static constexpr std::array<std::string_view, 2> kNames = {"leaseToken", "extendSeconds"};
   OwnerBody owner;
-  const bool fits = read_object(body, kNames, depth_max, [&](std::size_t name, const JsonMember& member) {
-    return name == 0 ? read_lease_token(member, owner.lease_token) : read_int(member, owner.seconds);
+  const bool fits = read_body(body, kNames, depth_max, [&](std::size_t name, JsonCursor& in) {
+    return name == 0 ? read_lease_token(in, owner.lease_token) : read_int(in, owner.seconds);
   });
   if (!fits) return invalid_body();
   owner.seconds = saturate(owner.seconds);
@@ -291,11 +315,11 @@ Result<OwnerBody> decode_heartbeat(std::string_view body, std::size_t depth_max)
 Result<OwnerBody> decode_nack(std::string_view body, std::size_t depth_max) {
   static constexpr std::array<std::string_view, 3> kNames = {"leaseToken", "delaySeconds", "reason"};
   OwnerBody owner;
-  const bool fits = read_object(body, kNames, depth_max, [&](std::size_t name, const JsonMember& member) {
+  const bool fits = read_body(body, kNames, depth_max, [&](std::size_t name, JsonCursor& in) {
     switch (name) {
-      case 0: return read_lease_token(member, owner.lease_token);
-      case 1: return read_int(member, owner.seconds);
-      default: return read_string(member, owner.reason);
+      case 0: return read_lease_token(in, owner.lease_token);
+      case 1: return read_int(in, owner.seconds);
+      default: return read_string(in, owner.reason);
     }
   });
   if (!fits) return invalid_body();
@@ -308,18 +332,16 @@ Result<OwnerBody> decode_abandon(std::string_view body, std::size_t depth_max) {
   OwnerBody owner;
   if (!core::valid_json(body, depth_max)) return owner;
   bool token_fits = true;
-  const auto take = [&](std::size_t, const JsonMember& member) {
-    return token_fits = read_lease_token(member, owner.lease_token);
-  };
-  if (!read_object(body, kNames, depth_max, take) && !token_fits) return invalid_body();
+  const auto take = [&](std::size_t, JsonCursor& in) { return token_fits = read_lease_token(in, owner.lease_token); };
+  if (!read_body(body, kNames, depth_max, take) && !token_fits) return invalid_body();
   return owner;
 }
 
 Result<CleanupBody> decode_cleanup(std::string_view body, std::size_t depth_max) {
   static constexpr std::array<std::string_view, 2> kNames = {"limit", "before"};
   CleanupBody cleanup;
-  const bool fits = read_object(body, kNames, depth_max, [&](std::size_t name, const JsonMember& member) {
-    return name == 0 ? read_int(member, cleanup.limit) : read_string(member, cleanup.before);
+  const bool fits = read_body(body, kNames, depth_max, [&](std::size_t name, JsonCursor& in) {
+    return name == 0 ? read_int(in, cleanup.limit) : read_string(in, cleanup.before);
   });
   if (!fits) return CleanupBody{};
   if (cleanup.before.empty()) return cleanup;
@@ -335,21 +357,19 @@ Result<CleanupBody> decode_cleanup(std::string_view body, std::size_t depth_max)
 
 Result<SubmitBody> decode_submit(std::string_view body, std::size_t depth_max) {
   SubmitFields fields;
-  if (!read_submit(body, depth_max, false, fields) || fields.submit.status.empty())
+  JsonCursor in(body, depth_max);
+  if (!read_submit(in, false, fields) || !in.end() || fields.submit.status.empty())
     return invalid_body("invalid request body");
   return finish_submit(std::move(fields));
 }
 
 Result<std::vector<SubmitBody>> decode_submit_batch(std::string_view body, std::size_t depth_max) {
-  CODEQ_TRY(const auto items, batch_of(body, "results", depth_max));
-  std::vector<SubmitBody> results;
-  results.reserve(items.size());
-  for (const auto item : items) {
+  return read_batch<SubmitBody>(body, "results", depth_max, [](JsonCursor& in, SubmitBody& item) {
     SubmitFields fields;
-    if (!read_submit(item, depth_max, true, fields)) return invalid_body();
-    results.push_back(finish_submit(std::move(fields)));
-  }
-  return results;
+    if (!read_submit(in, true, fields)) return false;
+    item = finish_submit(std::move(fields));
+    return true;
+  });
 }
 
 Result<> check_submission(const services::SubmitResult& submit) {

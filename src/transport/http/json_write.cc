@@ -3,6 +3,8 @@
 #include <array>
 #include <charconv>
 
+#include "base/hex.h"
+#include "core/json_pen.h"
 #include "core/json_scan.h"
 #include "core/rfc3339.h"
 #include "services/task_spans.h"
@@ -11,8 +13,6 @@
 namespace codeq::transport::http {
 
 namespace {
-
-constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 std::string_view status_text(core::Status status) {
   switch (status) {
@@ -72,11 +72,24 @@ void append_time_member(std::string& out, std::string_view key, std::int64_t ns,
   append_time(out, ns, zone);
 }
 
-void append_traceparent_member(std::string& out, std::string_view key, const core::SpanContext& context) {
-  append_key(out, key);
-  out += '"';
-  core::append_traceparent(context, out);
-  out += '"';
+void put_traceparent(core::JsonPen& pen, const core::SpanContext& context) {
+  pen.raw('"');
+  pen.wrote(core::write_traceparent(context, pen.room(core::kTraceparentBytes)));
+  pen.raw('"');
+}
+
+void put_time(core::JsonPen& pen, std::int64_t ns, const ZoneOffset& zone) {
+  pen.raw('"');
+  pen.wrote(core::write_rfc3339_nanos(pen.room(core::kRfc3339BytesMax), ns, zone ? zone(ns) : 0));
+  pen.raw('"');
+}
+
+constexpr std::size_t kHexBytes = 16;
+
+std::array<std::uint8_t, 8> big_endian(std::uint64_t value) {
+  std::array<std::uint8_t, 8> bytes;
+  for (std::size_t i = bytes.size(); i-- > 0; value >>= 8U) bytes[i] = static_cast<std::uint8_t>(value);
+  return bytes;
 }
 
 // "{}" however it was spaced: the reference leaves an empty result out.
@@ -149,65 +162,115 @@ void append_time(std::string& out, std::int64_t ns, const ZoneOffset& zone) {
   out += '"';
 }
 
-std::string lease_token_text(std::uint64_t token) {
-  std::string text(16, '0');
-  for (std::size_t i = 16; i-- > 0; token >>= 4U) text[i] = kHexDigits[token & 15U];
-  return text;
+void append_hex(std::string& out, std::uint64_t value) {
+  std::array<char, kHexBytes> text;
+  out.append(text.data(), write_hex(big_endian(value), text.data()));
 }
 
+// Written piece by piece into the pen: a claim answers with many of these.
 void append_task(std::string& out, const services::TaskSnapshot& task, const ZoneOffset& zone, bool for_worker) {
   const auto& info = *task.info;
-  out += '{';
-  append_member(out, "id", info.id_text);
-  append_member(out, "command", info.command);
-  if (task.payload) append_member(out, "payload", *task.payload);
-  if (info.priority != 0) append_member(out, "priority", info.priority);
-  append_member_unless_empty(out, "webhook", info.webhook);
+  core::JsonPen pen(out);
+  pen.raw(R"({"id":)");
+  pen.quoted(info.id_text);
+  pen.raw(R"(,"command":)");
+  pen.quoted(info.command);
+  if (task.payload) {
+    pen.raw(R"(,"payload":)");
+    pen.quoted(*task.payload);
+  }
+  if (info.priority != 0) {
+    pen.raw(R"(,"priority":)");
+    pen.number(info.priority);
+  }
+  if (!info.webhook.empty()) {
+    pen.raw(R"(,"webhook":)");
+    pen.quoted(info.webhook);
+  }
   if (task.context.valid()) {
-    append_traceparent_member(out, "traceParent", task.context);
-    append_member_unless_empty(out, "traceState", info.trace.tracestate);
+    pen.raw(R"(,"traceParent":)");
+    put_traceparent(pen, task.context);
+    if (!info.trace.tracestate.empty()) {
+      pen.raw(R"(,"traceState":)");
+      pen.quoted(info.trace.tracestate);
+    }
   }
-  append_member(out, "status", status_text(task.status));
-  append_member(out, "lastKnownLocation", place_text(task.place));
+  pen.raw(R"(,"status":")");
+  pen.raw(status_text(task.status));
+  pen.raw(R"(","lastKnownLocation":")");
+  pen.raw(place_text(task.place));
+  pen.raw('"');
   if (task.worker) {
-    append_member_unless_empty(out, "workerId", core::worker_id_of(*task.worker));
-    append_key(out, "leaseUntil");
+    if (const auto worker = core::worker_id_of(*task.worker); !worker.empty()) {
+      pen.raw(R"(,"workerId":)");
+      pen.quoted(worker);
+    }
     // Whole seconds, rounded down: a worker must not believe in more time than it has.
-    out += '"';
-    core::append_rfc3339_seconds(out, task.lease_until_ns);
-    out += '"';
+    pen.raw(R"(,"leaseUntil":")");
+    pen.wrote(core::write_rfc3339_seconds(pen.room(core::kRfc3339BytesMax), task.lease_until_ns));
+    pen.raw('"');
   }
-  if (task.attempts != 0) append_member(out, "attempts", task.attempts);
-  if (info.max_attempts != 0) append_member(out, "maxAttempts", info.max_attempts);
-  append_member_unless_empty(out, "error", task.error);
-  if (task.has_result) append_member(out, "resultKey", "codeq:results");
-  append_member_unless_empty(out, "tenantId", info.tenant);
-  append_time_member(out, "createdAt", info.created_ns, zone);
-  append_time_member(out, "updatedAt", task.updated_ns, zone);
-  if (info.trace.span.valid()) append_traceparent_member(out, "originTraceParent", info.trace.span);
+  if (task.attempts != 0) {
+    pen.raw(R"(,"attempts":)");
+    pen.number(task.attempts);
+  }
+  if (info.max_attempts != 0) {
+    pen.raw(R"(,"maxAttempts":)");
+    pen.number(info.max_attempts);
+  }
+  if (!task.error.empty()) {
+    pen.raw(R"(,"error":)");
+    pen.quoted(task.error);
+  }
+  if (task.has_result) pen.raw(R"(,"resultKey":"codeq:results")");
+  if (!info.tenant.empty()) {
+    pen.raw(R"(,"tenantId":)");
+    pen.quoted(info.tenant);
+  }
+  pen.raw(R"(,"createdAt":)");
+  put_time(pen, info.created_ns, zone);
+  pen.raw(R"(,"updatedAt":)");
+  put_time(pen, task.updated_ns, zone);
+  if (info.trace.span.valid()) {
+    pen.raw(R"(,"originTraceParent":)");
+    put_traceparent(pen, info.trace.span);
+  }
   if (for_worker) {
-    append_member(out, "leaseToken", lease_token_text(task.lease_token));
-    append_member_unless_empty(out, "baggage", info.trace.baggage);
+    pen.raw(R"(,"leaseToken":")");
+    pen.wrote(write_hex(big_endian(task.lease_token), pen.room(kHexBytes)));
+    pen.raw('"');
+    if (!info.trace.baggage.empty()) {
+      pen.raw(R"(,"baggage":)");
+      pen.quoted(info.trace.baggage);
+    }
   }
-  out += '}';
+  pen.raw('}');
 }
 
 void append_result(std::string& out, const services::ResultSnapshot& snapshot, const ZoneOffset& zone) {
   const auto& result = *snapshot.result;
-  out += '{';
-  append_member(out, "taskId", core::to_string(snapshot.task));
-  append_member(out, "status", status_text(result.status));
+  core::JsonPen pen(out);
+  pen.raw(R"({"taskId":")");
+  pen.raw(core::to_string(snapshot.task));
+  pen.raw(R"(","status":")");
+  pen.raw(status_text(result.status));
+  pen.raw('"');
   if (!result.result_json.empty() && !is_empty_object(result.result_json)) {
-    append_key(out, "result");
-    out += result.result_json;
+    pen.raw(R"(,"result":)");
+    pen.raw(std::string_view(result.result_json));
   }
-  append_member_unless_empty(out, "error", result.error);
+  if (!result.error.empty()) {
+    pen.raw(R"(,"error":)");
+    pen.quoted(result.error);
+  }
   if (!result.artifacts.empty()) {
-    append_key(out, "artifacts");
+    pen.raw(R"(,"artifacts":)");
+    pen.flush();
     append_artifacts(out, result.artifacts);
   }
-  append_time_member(out, "completedAt", result.completed_ns, zone);
-  out += '}';
+  pen.raw(R"(,"completedAt":)");
+  put_time(pen, result.completed_ns, zone);
+  pen.raw('}');
 }
 
 void append_delivery(std::string& out, const services::DeliverySnapshot& delivery, const ZoneOffset& zone) {

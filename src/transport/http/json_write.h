@@ -29,6 +29,6 @@ void append_timeline(std::string& out, const services::TimelineSnapshot& timelin
 // `trace`: invalid, and the member is left out.
 void append_error(std::string& out, const Error& error, const core::TraceId& trace);
 
-std::string lease_token_text(std::uint64_t token);  // 16 lower-case hex digits
+void append_hex(std::string& out, std::uint64_t value);  // 16 lower-case digits
 
 }  // namespace codeq::transport::http

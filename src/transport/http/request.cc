@@ -1,24 +1,18 @@
 #include "transport/http/request.h"
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
-#include <boost/beast/http/basic_parser.hpp>
-#include <boost/beast/http/error.hpp>
 #include <charconv>
-#include <cstring>
+
+#include "base/byte_runs.h"
+#include "transport/http/head.h"
 
 namespace codeq::transport::http {
-
-namespace beast = boost::beast;
-namespace bhttp = boost::beast::http;
 
 namespace {
 
 constexpr std::size_t kBodyBytesKept = 64U << 10U;  // a larger buffer is given back after its request
 constexpr std::size_t kChunkLineBytesMax = 1024;  // a chunk's size and extension, or a line of the trailer
 constexpr std::size_t kTraceLinesMax = 64;  // lines of one trace header that are looked at
-
-std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
 // The whole text as a number: digits only, and it fits.
 bool read_length(std::string_view text, int base, std::uint64_t& out) {
@@ -31,10 +25,6 @@ bool has_control_byte(std::string_view text) {
                      [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
 }
 
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return beast::iequals(beast::string_view(a.data(), a.size()), beast::string_view(b.data(), b.size()));
-}
-
 // What can be the first byte of a method: anything else is not HTTP, and waiting for the rest of it is no use.
 bool token_byte(char c) {
   static constexpr std::string_view kPunctuation = "!#$%&'*+-.^_`|~";
@@ -42,80 +32,11 @@ bool token_byte(char c) {
          kPunctuation.find(c) != std::string_view::npos;
 }
 
-// Beast reads the head; it calls back with views into the bytes it was given, and what a handler needs is copied into
-// `request`. Bodies are ours: its reading of chunks depends on how they arrive, and trips over its own assertion when the
-// last chunk comes in small pieces (1.81, basic_parser::parse_chunk_header).
-class BeastParser final : public bhttp::basic_parser<true> {
- public:
-  explicit BeastParser(Request& the_request) : request(&the_request) {}
-
-  Request* request;
-  std::uint64_t length = 0;
-  bool has_length = false, chunked = false, has_host = false;
-
- private:
-  void on_request_impl(bhttp::verb verb, beast::string_view, beast::string_view target, int version,
-                       beast::error_code&) override {
-    request->method = verb == bhttp::verb::get       ? Method::kGet
-                      : verb == bhttp::verb::post    ? Method::kPost
-                      : verb == bhttp::verb::head    ? Method::kHead
-                      : verb == bhttp::verb::put     ? Method::kPut
-                      : verb == bhttp::verb::delete_ ? Method::kDelete
-                                                     : Method::kOther;
-    request->http11 = version == 11;
-    request->target.assign(target.data(), target.size());
-  }
-  void on_response_impl(int, beast::string_view, int, beast::error_code&) override {}
-  void on_field_impl(bhttp::field name, beast::string_view name_text, beast::string_view value,
-                     beast::error_code& ec) override {
-    switch (name) {
-      case bhttp::field::host:
-        if (has_host) ec = bhttp::error::bad_field;
-        has_host = true;
-        break;
-      case bhttp::field::content_length:
-        // Beast also takes a list of equal lengths; two parsers may not agree on that.
-        if (has_length || chunked || !read_length(view(value), 10, length)) ec = bhttp::error::bad_content_length;
-        has_length = true;
-        break;
-      case bhttp::field::transfer_encoding:
-        if (has_length || chunked || !request->http11 || !equals_ignoring_case(view(value), "chunked")) {
-          ec = bhttp::error::bad_transfer_encoding;
-        }
-        chunked = true;
-        break;
-      case bhttp::field::authorization:
-        if (request->authorization.empty()) request->authorization.assign(value.data(), value.size());
-        break;
-      case bhttp::field::expect:
-        if (equals_ignoring_case(view(value), "100-continue")) request->expect_continue = request->http11;
-        break;
-      case bhttp::field::unknown: on_unknown(view(name_text), view(value)); break;
-      default: break;
-    }
-  }
-  void on_unknown(std::string_view name, std::string_view value) const {
-    if (equals_ignoring_case(name, "traceparent"))
-      request->traceparent.add(value);
-    else if (equals_ignoring_case(name, "tracestate"))
-      request->tracestate.add(value);
-    else if (equals_ignoring_case(name, "baggage"))
-      request->baggage.add(value);
-    else if (equals_ignoring_case(name, "x-request-id") && request->request_id.empty())
-      request->request_id = value;
-    else if (equals_ignoring_case(name, "x-role") && request->role.empty())
-      request->role = value;
-  }
-  void on_header_impl(beast::error_code& ec) override {
-    if (request->http11 && !has_host) ec = bhttp::error::bad_field;
-    request->keep_alive = request->http11 && keep_alive();
-  }
-  // The head is all that Beast is given; a body of ours it never sees.
-  void on_body_init_impl(const boost::optional<std::uint64_t>&, beast::error_code&) override {}
-  std::size_t on_body_impl(beast::string_view, beast::error_code&) override { return 0; }
-  void on_chunk_header_impl(std::uint64_t, beast::string_view, beast::error_code&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view, beast::error_code&) override { return 0; }
-  void on_finish_impl(beast::error_code&) override {}
+struct NewlineStops {
+  static constexpr bool byte(unsigned char c) { return c == '\n'; }
+#ifdef __SSE2__
+  static __m128i sixteen(__m128i bytes) { return _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n')); }
+#endif
 };
 
 }  // namespace
@@ -166,15 +87,15 @@ void RequestReader::fail_with(Code code, std::string message) {
 // Looks at every line of the head once, however slowly it arrives.
 bool RequestReader::find_head_end(std::string_view bytes) {
   while (scanned_ < bytes.size()) {
-    const void* found = std::memchr(bytes.data() + scanned_, '\n', bytes.size() - scanned_);
-    const std::size_t stop =
-        found == nullptr ? bytes.size() : static_cast<std::size_t>(static_cast<const char*>(found) - bytes.data());
+    const char* const end = bytes.data() + bytes.size();
+    const char* const found = find_stop<NewlineStops>(bytes.data() + scanned_, end);
+    const auto stop = static_cast<std::size_t>(found - bytes.data());
     if (stop >= limits_.header_bytes_max) {
       fail_with(Code::kHeaderTooLarge, "request header too large");
       return false;
     }
     scanned_ = stop;
-    if (found == nullptr) return false;
+    if (found == end) return false;
     if (stop == 0 || bytes[stop - 1] != '\r') {
       fail_with(Code::kBadRequest, "bad request");
       return false;
@@ -218,16 +139,12 @@ std::size_t RequestReader::feed(std::string_view bytes) {
 }
 
 void RequestReader::read_head(std::string_view head) {
-  BeastParser beast(request_);
-  beast.header_limit(static_cast<std::uint32_t>(limits_.header_bytes_max + 1));
-  beast.body_limit(boost::none);
-  beast::error_code ec;
-  beast.put(boost::asio::const_buffer(head.data(), head.size()), ec);
-  if (ec || !beast.is_header_done()) return fail_with(Code::kBadRequest, "bad request");
-  if (beast.length > limits_.body_bytes_max) return fail_with(Code::kBodyTooLarge, "request body too large");
+  BodyFraming framing;
+  if (!http::read_head(head, request_, framing)) return fail_with(Code::kBadRequest, "bad request");
+  if (framing.length > limits_.body_bytes_max) return fail_with(Code::kBodyTooLarge, "request body too large");
   state_ = State::kBody;
-  chunked_ = beast.chunked;
-  remaining_ = static_cast<std::size_t>(beast.length);
+  chunked_ = framing.chunked;
+  remaining_ = static_cast<std::size_t>(framing.length);
   request_.body.reserve(std::min(remaining_, kBodyBytesKept));
 }
 

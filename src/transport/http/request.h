@@ -1,7 +1,7 @@
 // One HTTP request as the handlers see it, and the reader that cuts it out of a stream of bytes.
 //
-// Source   RFC 9110, RFC 9112. Beast's basic_parser reads the head; this file adds what it lets through (folded lines,
-//          bare LF, a second Content-Length, Transfer-Encoding beside it or other than `chunked`, a missing Host) and the body
+// Source   RFC 9110, RFC 9112. This file finds the end of the head, whose grammar is in head.h, and refuses folded lines and
+//          bare LF; then it reads the body
 // Errors   kBadRequest, kHeaderTooLarge, kBodyTooLarge; after one of them the connection cannot be used any more
 // Threads  one thread at a time
 #pragma once
