@@ -121,7 +121,8 @@ rocksdb::ColumnFamilyOptions tune_table(core::Table table, const Options& option
   if (table == core::Table::kKey) {
     // Asked by hash: is there any row at all? Mostly not, and the filter says so without a read.
     family.prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(kKeyPrefixBytes));
-    family.memtable_prefix_bloom_size_ratio = 0.1;
+    // Of the whole buffer, and touched when a memtable is made: room for ten bits each of as many keys as one flush has.
+    family.memtable_prefix_bloom_size_ratio = 0.0125;
     blocks.whole_key_filtering = false;
   }
   // A body that is asked for is there: filters of the last level, the largest ones, would answer nothing.
