@@ -28,6 +28,6 @@ function(codeq_room)
     target_compile_options(${target}_test PRIVATE -Wno-dangling-else)  # `if (x) EXPECT_...`: GoogleTest closes the else itself
     add_test(NAME ${target} COMMAND ${target}_test)
     add_dependencies(room_tests ${target}_test)
-    set_tests_properties(${target} PROPERTIES TIMEOUT 300)
+    set_tests_properties(${target} PROPERTIES TIMEOUT 600)
   endif()
 endfunction()

@@ -18,6 +18,7 @@ Result<void> MemoryLog::replay(std::uint64_t after, const Visit& visit) {
 }
 
 Result<std::uint64_t> MemoryLog::append(std::string_view records) {
+  const std::scoped_lock lock(mutex_);
   if (error_) return std::unexpected<Error>(*error_);
   replayed_ = true;
   if (records.size() > group_bytes_max_) return fail(Code::kInvalidArgument, "a log group is over the bound");
@@ -30,6 +31,7 @@ Result<std::uint64_t> MemoryLog::append(std::string_view records) {
 }
 
 Result<void> MemoryLog::sync() {
+  const std::scoped_lock lock(mutex_);
   if (error_) return std::unexpected<Error>(*error_);
   return {};
 }

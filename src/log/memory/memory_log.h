@@ -2,12 +2,13 @@
 //
 // Shape    the groups live in a MemoryDisk that outlives the log, so that a new log on the same one is a restart
 // Errors   as every Log; the disk can be told to fail
-// Threads  one
+// Threads  append: one; sync: any
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,6 +40,7 @@ class MemoryLog final : public Log {
   std::shared_ptr<MemoryDisk> disk_;
   std::size_t group_bytes_max_;
   bool replayed_ = false;
+  std::mutex mutex_;  // of append and sync
   std::optional<Error> error_;  // the first one; then every call's answer
 };
 

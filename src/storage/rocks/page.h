@@ -29,6 +29,8 @@ struct PageRow {
 
 // Tables whose rows are written once, or few times, and next to each other.
 bool is_paged(core::Table table);
+// Whether a large value of it stands apart. Those of `retire` are never large.
+bool may_stand_apart(core::Table table);
 // The page that a row belongs to; in the same order as the keys.
 std::string page_key(core::Table table, std::string_view row_key);
 bool same_page(core::Table table, std::string_view row_key, std::string_view other);
