@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "base/byte_runs.h"
 #include "transport/http/head.h"
 
 namespace codeq::transport::http {
@@ -31,13 +30,6 @@ bool token_byte(char c) {
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
          kPunctuation.find(c) != std::string_view::npos;
 }
-
-struct NewlineStops {
-  static constexpr bool byte(unsigned char c) { return c == '\n'; }
-#ifdef __SSE2__
-  static __m128i sixteen(__m128i bytes) { return _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n')); }
-#endif
-};
 
 }  // namespace
 
@@ -87,15 +79,14 @@ void RequestReader::fail_with(Code code, std::string message) {
 // Looks at every line of the head once, however slowly it arrives.
 bool RequestReader::find_head_end(std::string_view bytes) {
   while (scanned_ < bytes.size()) {
-    const char* const end = bytes.data() + bytes.size();
-    const char* const found = find_stop<NewlineStops>(bytes.data() + scanned_, end);
-    const auto stop = static_cast<std::size_t>(found - bytes.data());
+    const auto found = bytes.find('\n', scanned_);
+    const auto stop = std::min(found, bytes.size());
     if (stop >= limits_.header_bytes_max) {
       fail_with(Code::kHeaderTooLarge, "request header too large");
       return false;
     }
     scanned_ = stop;
-    if (found == end) return false;
+    if (found == bytes.npos) return false;
     if (stop == 0 || bytes[stop - 1] != '\r') {
       fail_with(Code::kBadRequest, "bad request");
       return false;
