@@ -32,7 +32,7 @@ struct TableStats {
   std::uint64_t bytes = 0;
 };
 struct StoreStats {
-  std::vector<TableStats> tables;
+  std::vector<TableStats> tables;        // by core::Table; a store may add what it keeps beside them
   std::uint64_t memory_bytes = 0;        // write buffers, cache, table readers
   std::uint64_t bytes_flushed = 0;       // since open
   std::uint64_t bytes_compacted = 0;     // written by compactions since open

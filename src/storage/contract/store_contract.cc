@@ -272,7 +272,7 @@ TEST_P(StoreContract, StatsNameEveryTable) {
   write(1, {put(Table::kBody, "a", std::string(1000, 'x'))});
   flush();
   const StoreStats stats = store().stats();
-  ASSERT_EQ(stats.tables.size(), core::kTables);
+  ASSERT_GE(stats.tables.size(), core::kTables);
   const TableStats& body = stats.tables[static_cast<std::size_t>(Table::kBody)];
   EXPECT_EQ(body.name, "body");
   EXPECT_EQ(body.rows, 1U);

@@ -43,6 +43,7 @@ class PagedTables {
                           std::vector<std::optional<std::string>>& values) const;
   rocksdb::Status scan(core::Table table, std::string_view from, std::string_view until, const Store::Visit& visit) const;
   [[nodiscard]] std::uint64_t rows_about(core::Table table) const;
+  [[nodiscard]] rocksdb::ColumnFamilyHandle* large() const { return families_[core::kTables]; }
 
  private:
   rocksdb::Status add_page(core::Table table, std::size_t begin, std::size_t end, rocksdb::WriteBatch& batch);
@@ -52,8 +53,6 @@ class PagedTables {
   [[nodiscard]] rocksdb::ColumnFamilyHandle* family(core::Table table) const {
     return families_[static_cast<std::size_t>(table)];
   }
-  [[nodiscard]] rocksdb::ColumnFamilyHandle* large() const { return families_[core::kTables]; }
-
   rocksdb::DB* db_ = nullptr;
   Families families_;
   std::atomic<bool> any_large_ = false;  // perhaps; a store without them never looks for them

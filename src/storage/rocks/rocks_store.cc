@@ -373,6 +373,12 @@ StoreStats RocksStore::stats() const {
       stats.memory_bytes += number;
     }
   }
+  TableStats& apart = stats.tables.emplace_back();
+  apart.name = kLargeFamily;
+  if (db.GetIntProperty(impl_->pages.large(), rocksdb::DB::Properties::kEstimateNumKeys, &number)) apart.rows = number;
+  if (db.GetIntProperty(impl_->pages.large(), rocksdb::DB::Properties::kLiveSstFilesSize, &number)) apart.bytes = number;
+  if (db.GetIntProperty(impl_->pages.large(), rocksdb::DB::Properties::kEstimateTableReadersMem, &number))
+    stats.memory_bytes += number;
   stats.memory_bytes += impl_->cache->GetUsage();  // write buffers included, they are charged to it
   stats.bytes_flushed = impl_->durability.bytes_flushed;
   stats.bytes_compacted = impl_->durability.bytes_compacted;

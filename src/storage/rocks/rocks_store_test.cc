@@ -100,6 +100,19 @@ TEST(RocksStore, AnotherFormatIsRefusedUntouched) {
   }
 }
 
+TEST(RocksStore, StatsCountWhatStandsApart) {
+  TestFolder folder;
+  const auto store = must_open(options_of(folder / "store"));
+  const core::Row large{core::Table::kBody, core::Row::Op::kPut, core::key_of(1), std::string(100'000, 'x')};
+  ASSERT_TRUE(store->write({.records = 1}, {large}));
+  ASSERT_TRUE(store->flush());
+  const auto stats = store->stats();
+  EXPECT_EQ(stats.tables.back().name, "large");
+  EXPECT_EQ(stats.tables.back().rows, 1U);
+  EXPECT_GT(stats.tables.back().bytes, 0U);
+  EXPECT_EQ(stats.tables[static_cast<std::size_t>(core::Table::kBody)].rows, 1U);
+}
+
 // docs/formats/store.md
 TEST(RocksStore, TheFormatFileIsThatOfTheWorkedExample) {
   std::string hex;
