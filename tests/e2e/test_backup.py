@@ -96,7 +96,7 @@ def test_store_check_and_stats_read_a_stopped_folder_and_change_nothing(new_worl
     said = ok("store", "check", "--data", world.broker.data)
     assert "200 tasks wait, 0 are leased, 100 are finished" in said
     stats = json.loads(ok("store", "stats", "--data", world.broker.data, "--json"))
-    assert stats["store"]["tables"]["body"]["rowsAbout"] == 300
+    assert stats["store"]["tables"]["body"]["rowsAbout"] == pytest.approx(300, rel=0.05)  # a row can lie in two pieces of its page
     assert stats["log"]["lastGroup"] >= stats["store"]["group"]
     assert "table" in ok("store", "stats", "--data", world.broker.data)
     assert before == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in world.broker.data.rglob("*") if p.is_file()}

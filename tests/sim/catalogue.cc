@@ -115,7 +115,7 @@ void Catalogue::listed(const std::string& tenant, const std::vector<core::Subscr
     if (!there.insert(one.number).second) throw Violation{fmt::format("subscription {} stands twice", one.number)};
     if (shown.tenant != tenant) throw Violation{"a tenant sees the subscription of another one"};
     if (one.removed) throw Violation{fmt::format("subscription {} was removed and is listed", one.number)};
-    if (shown.expires_ns <= asked_ns) throw Violation{fmt::format("subscription {} is listed after its end", one.number)};
+    if (shown.expires_ns + kMomentNs <= asked_ns) throw Violation{fmt::format("subscription {} is listed after its end", one.number)};
     if (one.ends_first_ns != 0 && (shown.expires_ns < one.ends_first_ns || shown.expires_ns > one.ends_last_ns))
       throw Violation{fmt::format("subscription {} ends at {}, not from {} to {}", one.number, shown.expires_ns,
                                   one.ends_first_ns, one.ends_last_ns)};
