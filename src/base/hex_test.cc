@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace codeq {
 namespace {
@@ -15,6 +17,28 @@ TEST(Hex, EveryByteComesBack) {
   std::array<std::uint8_t, 256> back{};
   EXPECT_TRUE(read_hex_lower(text.data(), back));
   EXPECT_EQ(back, bytes);
+}
+
+// Eight digits are read at once, and what is left over one by one: every character in every place of both.
+TEST(Hex, AWrongDigitIsSeenInEveryPlace) {
+  const std::string good = "0123456789abcdefABCDEF";
+  for (std::size_t bytes = 1; bytes <= 11; ++bytes) {
+    const std::string text(good.substr(0, 2 * bytes).substr(0, 16) + std::string(2 * bytes > 16 ? 2 * bytes - 16 : 0, '7'));
+    std::vector<std::uint8_t> back(bytes);
+    ASSERT_TRUE(read_hex_lower(text.data(), back));
+    for (std::size_t place = 0; place < text.size(); ++place)
+      for (int c = 0; c < 256; ++c) {
+        auto changed = text;
+        changed[place] = static_cast<char>(c);
+        const bool lower = hex_value_lower(static_cast<char>(c)) != kNotHex, either = hex_value(static_cast<char>(c)) != kNotHex;
+        ASSERT_EQ(read_hex_lower(changed.data(), back), lower) << c << " at " << place << " of " << text.size();
+        ASSERT_EQ(read_hex(changed.data(), back), either) << c << " at " << place << " of " << text.size();
+        if (either) {
+          const auto byte = back[place / 2];
+          ASSERT_EQ(place % 2 == 0 ? byte >> 4 : byte & 0xf, hex_value(static_cast<char>(c)));
+        }
+      }
+  }
 }
 
 TEST(Hex, OnlyDigitsAreDigits) {
