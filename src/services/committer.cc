@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/plant.h"
+#include "base/thread_name.h"
 #include "services/task_spans.h"
 
 namespace codeq::services {
@@ -36,7 +37,10 @@ Committer::Committer(log::Log& log, const RecordClock& clock, observe::Tracer& t
       on_failure_(std::move(on_failure)),
       on_committed_(std::move(on_committed)),
       threaded_(threaded) {
-  if (threaded_) thread_ = std::jthread([this] { run(); });
+  if (threaded_) thread_ = std::jthread([this] {
+    name_thread("committer");
+    run();
+  });
 }
 
 Committer::~Committer() { stop(); }

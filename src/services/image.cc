@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/plant.h"
+#include "base/thread_name.h"
 
 namespace codeq::services {
 
@@ -16,7 +17,10 @@ Image::Image(storage::Store& store, log::Log& log, ImageOptions options, storage
       on_failure_(std::move(on_failure)),
       base_(base),
       durable_upto_(base.group_records) {
-  if (options_.threaded) thread_ = std::jthread([this] { run(); });
+  if (options_.threaded) thread_ = std::jthread([this] {
+    name_thread("image");
+    run();
+  });
 }
 
 Image::~Image() {

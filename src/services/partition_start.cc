@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "services/partition.h"
+#include "base/thread_name.h"
 
 namespace codeq::services {
 
@@ -41,7 +42,10 @@ Result<RecoveryReport> Partition::start() {
   report_.leased = state_.leases().size();
   disk_low_ = deps_.disk_low && deps_.disk_low();
   started_ = true;
-  if (options_.threaded) thread_ = std::jthread([this] { run(); });
+  if (options_.threaded) thread_ = std::jthread([this] {
+    name_thread("partition");
+    run();
+  });
   return report_;
 }
 

@@ -1,11 +1,15 @@
 #include "services/reader.h"
+#include "base/thread_name.h"
 
 #include <utility>
 
 namespace codeq::services {
 
 Reader::Reader(std::function<void(Then)> give_back, bool threaded) : give_back_(std::move(give_back)) {
-  if (threaded) thread_ = std::jthread([this] { run(); });
+  if (threaded) thread_ = std::jthread([this] {
+    name_thread("reader");
+    run();
+  });
 }
 
 Reader::~Reader() { stop(); }

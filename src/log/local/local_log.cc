@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/plant.h"
+#include "base/thread_name.h"
 #include "log/local/crc32c.h"
 #include "log/local/recovery.h"
 
@@ -74,10 +75,16 @@ Result<void> LocalLog::replay(std::uint64_t after, const Visit& visit) {
   replayed_ = true;
   CODEQ_TRY_VOID(mark_durable());
 
-  if (options_.prepare_ahead) preparer_ = std::jthread([this](const std::stop_token& stop) { prepare_segments(stop); });
+  if (options_.prepare_ahead) preparer_ = std::jthread([this](const std::stop_token& stop) {
+    name_thread("log-prepare");
+    prepare_segments(stop);
+  });
   want_segment(segment_.number + 1);
   if (options_.durability == LocalLogOptions::Durability::kInterval) {
-    syncer_ = std::jthread([this](const std::stop_token& stop) { sync_every_interval(stop); });
+    syncer_ = std::jthread([this](const std::stop_token& stop) {
+      name_thread("log-sync");
+      sync_every_interval(stop);
+    });
   }
   return {};
 }

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/thread_name.h"
 #include "observe/otlp/encode.h"
 
 namespace codeq::observe {
@@ -30,7 +31,10 @@ Result<std::unique_ptr<OtlpTracer>> OtlpTracer::open(TracingOptions options) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    tracer->thread_ = std::thread([&self = *tracer] { self.run(); });
+    tracer->thread_ = std::thread([&self = *tracer] {
+      name_thread("spans");
+      self.run();
+    });
   } catch (const std::system_error&) { tracer.reset(); }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (!tracer) return fail(Code::kInternal, "no thread for the span exporter");

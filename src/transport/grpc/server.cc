@@ -4,6 +4,7 @@
 #include <future>
 #include <thread>
 
+#include "base/thread_name.h"
 #include "transport/grpc/connection.h"
 #include "transport/listen.h"
 
@@ -94,7 +95,10 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(GrpcOptions options, grpc:
     CODEQ_TRY(port->number, listen_on(port->acceptor, port->services.host, port->services.port, impl->options.backlog));
   }
   for (auto& port : impl->ports) impl->accept(*port);
-  for (auto& loop : impl->loops) impl->threads.emplace_back([&loop = *loop] { loop.run(); });
+  for (auto& loop : impl->loops) impl->threads.emplace_back([&loop = *loop] {
+    name_thread("streams");
+    loop.run();
+  });
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
 }
 

@@ -4,6 +4,7 @@
 #include <future>
 #include <optional>
 
+#include "base/thread_name.h"
 #include "transport/http/connection.h"
 #include "transport/listen.h"
 
@@ -100,7 +101,10 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpOptions options, HttpD
   auto impl = std::make_unique<Impl>(std::move(options), std::move(deps));
   CODEQ_TRY(impl->port, listen_on(*impl->acceptor, impl->options.host, impl->options.port, impl->options.backlog));
   impl->accept();
-  for (auto& loop : impl->loops) impl->threads.emplace_back([&loop = *loop] { loop.run(); });
+  for (auto& loop : impl->loops) impl->threads.emplace_back([&loop = *loop] {
+    name_thread("http");
+    loop.run();
+  });
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/thread_name.h"
 #include "transport/webhook/signature.h"
 #include "transport/webhook/transfer.h"
 
@@ -37,7 +38,10 @@ class CurlWebhookSender::Loop {
  public:
   Loop(WebhookSenderOptions options, WebhookSigner signer, Clock& clock, CURLM* multi)
       : options_(std::move(options)), signer_(std::move(signer)), clock_(clock), multi_(multi) {
-    thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+    thread_ = std::jthread([this](const std::stop_token& stop) {
+      name_thread("webhooks");
+      run(stop);
+    });
   }
   ~Loop() {
     thread_.request_stop();
