@@ -194,9 +194,7 @@ void Api::route(const Shared& exchange, const Request& request, std::string_view
       exchange->waiting_for_broker = true;
       return deps_.broker.get_task(exchange->caller, exchange->id, reply_to<TaskSnapshot>(exchange));
     case RouteId::kGetResult: return get_result(exchange, query);
-    case RouteId::kGetTrace:
-      exchange->waiting_for_broker = true;
-      return deps_.broker.get_timeline(exchange->caller, exchange->id, reply_to<services::TimelineSnapshot>(exchange));
+    case RouteId::kGetTrace: return get_trace(exchange, query);
     case RouteId::kListDeliveries: return list_deliveries(exchange, query);
     case RouteId::kReplayDelivery: return replay_delivery(exchange);
     case RouteId::kCleanup: return cleanup(exchange, request);
@@ -305,6 +303,17 @@ void Api::get_result(const Shared& exchange, std::string_view query) {
   exchange->waiting_for_broker = true;
   exchange->call = deps_.broker.get_result(exchange->caller, exchange->id, seconds * 1000,
                                            reply_to<services::TaskAndResult>(exchange));
+}
+
+void Api::get_trace(const Shared& exchange, std::string_view query) {
+  std::string text;
+  if (query_value(query, "format", text)) {
+    const auto format = trace_format(text);
+    if (!format) return respond_error(*exchange, {Code::kInvalidArgument, "invalid 'format': json, otlp or perfetto"});
+    exchange->trace_format = *format;
+  }
+  exchange->waiting_for_broker = true;
+  deps_.broker.get_timeline(exchange->caller, exchange->id, reply_to<services::TimelineSnapshot>(exchange));
 }
 
 void Api::list_deliveries(const Shared& exchange, std::string_view query) {

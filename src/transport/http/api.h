@@ -68,6 +68,7 @@ class Api {
   void submit(const Shared& exchange, const Request& request);
   void submit_batch(const Shared& exchange, const Request& request);
   void get_result(const Shared& exchange, std::string_view query);
+  void get_trace(const Shared& exchange, std::string_view query);
   void list_deliveries(const Shared& exchange, std::string_view query);
   void replay_delivery(const Shared& exchange);
   void cleanup(const Shared& exchange, const Request& request);

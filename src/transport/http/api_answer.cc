@@ -93,7 +93,11 @@ struct Api::Visitor {
       return respond_error(*exchange, {Code::kNotFound, "not found"});
     if (failed(timeline)) return;
     std::string body;
-    append_timeline(body, *timeline, api.zone_);
+    switch (exchange->trace_format) {
+      case TraceFormat::kJson: append_timeline(body, *timeline, api.zone_); break;
+      case TraceFormat::kOtlp: append_otlp(body, *timeline); break;
+      case TraceFormat::kPerfetto: append_perfetto(body, *timeline); break;
+    }
     respond_json(*exchange, 200, std::move(body));
   }
   void operator()(Result<std::vector<services::DeliverySnapshot>>& deliveries) const {

@@ -19,6 +19,7 @@
 #include "transport/http/artifacts.h"
 #include "transport/http/decode.h"
 #include "transport/http/router.h"
+#include "transport/http/trace_write.h"
 #include "transport/mailbox.h"
 
 namespace codeq::transport::http {
@@ -92,6 +93,7 @@ struct Exchange {
   std::unique_ptr<HeldRequest> held;
   std::unique_ptr<Submission> submission;
   CleanupBody cleanup;
+  TraceFormat trace_format = TraceFormat::kJson;
   bool dry_run = false;  // of a redrive or purge, to be said back
   std::vector<services::TaskSnapshot> claimed;  // handed out by `response`: given back if it cannot be written
 
