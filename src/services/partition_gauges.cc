@@ -9,12 +9,12 @@ namespace codeq::services {
 namespace {
 
 // Heads of queues that are read for their age, of one page: a broker with thousands of idle queues must not read them all.
-constexpr std::size_t kColdHeadsMax = 256;
+constexpr std::size_t kColdHeadsMax = 64;
 
 }  // namespace
 
 void Partition::gauges(Done<observe::Gauges> done) {
-  post<observe::Gauges>(Kind::kReserved, 64, std::move(done), [this](auto reply) mutable {
+  post<observe::Gauges>(Kind::kOwner, 64, std::move(done), [this](auto reply) mutable {
     std::vector<std::uint64_t> cold;
     state_.each_queue([&](const core::Queue& queue) {
       for (const auto& level : queue.ready)
