@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -170,6 +171,7 @@ struct Server::Parts {
   std::unique_ptr<transport::GrpcServer> streams;
   std::optional<std::uint16_t> worker_port, producer_port;  // of the streams that are on
   std::unique_ptr<transport::HttpServer> http;
+  std::atomic<const transport::HttpServer*> serving = nullptr;  // `http`, for its own threads, which run before it is set
   std::unique_ptr<Control> control;
   bool stopped = false;
 
@@ -181,7 +183,7 @@ struct Server::Parts {
   std::expected<void, StartFailure> open_http(bool zoned);
   void open_control();
   void control_line(std::string_view line, const Control::Send& send, const std::stop_token& stop);
-  void exposition(services::Done<std::string> done);
+  void exposition(services::Done<observe::MetricsPage> done);
 };
 
 namespace {
@@ -310,27 +312,32 @@ std::expected<void, StartFailure> Server::Parts::open_partition(bool zoned) {
   return {};
 }
 
-void Server::Parts::exposition(services::Done<std::string> done) {
-  partition->queue_depths([this, done = std::move(done)](Result<std::vector<services::QueueDepth>> depths) mutable {
-    observe::Gauges gauges;
-    if (depths)
-      for (auto& depth : *depths)
-        gauges.queues.push_back({.command = std::move(depth.command),
-                                 .ready = depth.ready,
-                                 .delayed = depth.delayed,
-                                 .in_progress = depth.in_progress,
-                                 .dlq = depth.dead});
-    gauges.spans = tracer->stats();
-    gauges.disk_syncs = disk::syncs_made();
-    tls->add_to(gauges);
-    gauges.durability = durability_text(config.durability);
-    gauges.sampling = sampling;
-    using Counts = std::vector<services::SubscriptionCount>;
-    partition->subscription_counts(
-        [this, gauges = std::move(gauges), done = std::move(done)](const Result<Counts>& counts) mutable {
-          if (counts) gauges.subscriptions = *counts;
-          done(metrics.exposition(gauges));
-        });
+void Server::Parts::exposition(services::Done<observe::MetricsPage> done) {
+  partition->gauges([this, done = std::move(done)](Result<observe::Gauges> known) mutable {
+    if (!known) return done(std::unexpected<Error>(std::move(known).error()));
+    done([this, gauges = *std::move(known)](observe::MetricsFormat format) mutable {
+      if (const auto* server = serving.load()) {
+        gauges.http_connections = server->connections();
+        gauges.http_parked = server->parked_polls();
+      }
+      if (streams) gauges.stream_connections = streams->connections();
+      const auto stored = store->stats();
+      for (const auto& table : stored.tables) gauges.store.table_bytes.emplace_back(table.name, table.bytes);
+      gauges.store.memory_bytes = stored.memory_bytes;
+      gauges.store.flushed_bytes = stored.bytes_flushed;
+      gauges.store.compacted_bytes = stored.bytes_compacted;
+      gauges.store.pending_bytes = stored.compaction_pending_bytes;
+      gauges.store.compactions = stored.compactions_running;
+      gauges.store.stalls = stored.stalls;
+      gauges.store.stalled = stored.stalled;
+      gauges.spans = tracer->stats();
+      gauges.disk_syncs = disk::syncs_made();
+      gauges.disk_sync_times = disk::sync_times();
+      tls->add_to(gauges);
+      gauges.durability = durability_text(config.durability);
+      gauges.sampling = sampling;
+      return metrics.exposition(gauges, format);
+    });
   });
 }
 
@@ -429,13 +436,14 @@ std::expected<void, StartFailure> Server::Parts::open_http(bool zoned) {
        .tracer = *tracer,
        .clock = clock,
        .rng = rng,
-       .metrics = [this](services::Done<std::string> done) { exposition(std::move(done)); },
+       .metrics = [this](services::Done<observe::MetricsPage> done) { exposition(std::move(done)); },
        .readiness =
            [] { return transport::Readiness{.ready = true, .checks = {{"log", true}, {"partition", true}}}; },
        .rates = rates.get(),
        .counters = &metrics});
   if (!started) return failure(kExitBind, "http server: " + started.error().message);
   http = std::move(*started);
+  serving = http.get();
   return {};
 }
 

@@ -7,19 +7,32 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <system_error>
 
 namespace codeq::disk {
 namespace {
 
-std::atomic<std::uint64_t> syncs{0};
+Counter syncs;
+Histogram<kCallBounds> sync_durations;
+
+template <class Call>
+int timed(Call&& call) {
+  syncs.add();
+  const auto began = std::chrono::steady_clock::now();
+  const int result = call();
+  const int error = errno;
+  sync_durations.add(std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count());
+  errno = error;
+  return result;
+}
 
 }  // namespace
 
-std::uint64_t syncs_made() { return syncs.load(std::memory_order_relaxed); }
+std::uint64_t syncs_made() { return syncs.value(); }
+HistogramCounts sync_times() { return sync_durations.read(); }
 
 int Disk::open(const std::string& path, int flags, mode_t mode) { return ::open(path.c_str(), flags | O_CLOEXEC, mode); }
 int Disk::close(int fd) { return ::close(fd); }
@@ -30,12 +43,10 @@ ssize_t Disk::write_at(int fd, const iovec* parts, int count, std::uint64_t offs
   return ::pwritev(fd, parts, count, static_cast<off_t>(offset));
 }
 int Disk::sync_data(int fd) {
-  syncs.fetch_add(1, std::memory_order_relaxed);
-  return ::fdatasync(fd);
+  return timed([fd] { return ::fdatasync(fd); });
 }
 int Disk::sync_all(int fd) {
-  syncs.fetch_add(1, std::memory_order_relaxed);
-  return ::fsync(fd);
+  return timed([fd] { return ::fsync(fd); });
 }
 int Disk::truncate(int fd, std::uint64_t bytes) { return ::ftruncate(fd, static_cast<off_t>(bytes)); }
 int Disk::status(const std::string& path, struct stat& out) { return ::lstat(path.c_str(), &out); }

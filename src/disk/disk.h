@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/figures.h"
 #include "base/result.h"
 
 namespace codeq::disk {
@@ -45,6 +46,8 @@ class Disk {
 
 // How many fdatasync and fsync calls this process has made through the real disk.
 std::uint64_t syncs_made();
+// How long those that have returned took, in nanoseconds.
+HistogramCounts sync_times();
 
 // Owns a descriptor of a disk.
 class File {

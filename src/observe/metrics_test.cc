@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdio>
-#include <limits>
 #include <thread>
+#include <vector>
+
+#include "observe/test_page.h"
 
 namespace codeq::observe {
 namespace {
@@ -22,15 +23,26 @@ std::size_t count(const std::string& page, const std::string& text) {
   return found;
 }
 
+constexpr std::int64_t kNow = 1'700'000'000'000'000'000;
+const core::SpanContext kTrace = [] {
+  core::SpanContext context;
+  context.trace_id.bytes.fill(0xaa);
+  context.span_id.bytes.fill(0xbb);
+  return context;
+}();
+
 // One of everything.
 void fill(Metrics& metrics, Gauges& gauges) {
-  metrics.task_created("GENERATE_MASTER");
-  metrics.task_claimed("GENERATE_MASTER");
-  metrics.task_completed("GENERATE_MASTER", Metrics::Finish::kCompleted, 0.7);
-  metrics.task_completed("GENERATE_MASTER", Metrics::Finish::kFailed, 5000);
-  metrics.lease_expired("GENERATE_MASTER");
-  metrics.webhook_delivery(Metrics::Webhook::kTaskResult, "GENERATE_MASTER", Metrics::Delivery::kSuccess);
-  metrics.webhook_delivery(Metrics::Webhook::kQueueReady, "GENERATE_MASTER", Metrics::Delivery::kFailure);
+  auto& figures = metrics.of_command("GENERATE_MASTER");
+  figures.created.add_alone();
+  figures.claimed.add_alone();
+  figures.finished(Finish::kCompleted, 700'000'000, &kTrace, kNow);
+  figures.finished(Finish::kFailed, 5'000'000'000'000, nullptr, kNow);
+  figures.lease_expired.add_alone();
+  figures.webhook(Webhook::kTaskResult, Delivery::kSuccess);
+  figures.webhook(Webhook::kQueueReady, Delivery::kFailure);
+  figures.wait.add_alone(3'000'000, &kTrace, kNow);
+  figures.run.add_alone(697'000'000, nullptr, kNow);
   metrics.rate_limit_hit("producer", "create_task");
   gauges.queues = {{.command = "GENERATE_MASTER", .ready = 3, .delayed = 2, .in_progress = 1, .dlq = 4}};
   gauges.subscriptions = {{"GENERATE_MASTER", 2}};
@@ -74,6 +86,11 @@ TEST(Metrics, TheTenFamiliesOfTheReferenceAppearWithTheirLabels) {
           "codeq_spans_recorded_total 10",
           "codeq_spans_exported_total 7",
           "codeq_spans_dropped_total 1",
+          "codeq_task_wait_seconds_bucket{command=\"GENERATE_MASTER\",le=\"0.0025\"} 0",
+          "codeq_task_wait_seconds_bucket{command=\"GENERATE_MASTER\",le=\"0.005\"} 1",
+          "codeq_task_run_seconds_sum{command=\"GENERATE_MASTER\"} 0.697",
+          "codeq_task_end_to_end_seconds_bucket{command=\"GENERATE_MASTER\",status=\"COMPLETED\",le=\"0.5\"} 0",
+          "codeq_task_end_to_end_seconds_bucket{command=\"GENERATE_MASTER\",status=\"COMPLETED\",le=\"1\"} 1",
           "# TYPE codeq_task_processing_latency_seconds histogram",
       }) {
     EXPECT_TRUE(has_line(page, line)) << line << "\nis not in\n" << page;
@@ -84,7 +101,7 @@ TEST(Metrics, TheTenFamiliesOfTheReferenceAppearWithTheirLabels) {
 TEST(Metrics, ALabelSetAppearsOnlyAfterItsFirstEvent) {
   Metrics metrics;
   EXPECT_EQ(metrics.exposition({}).find("codeq_task"), std::string::npos);
-  metrics.task_created("A");
+  metrics.of_command("A").created.add_alone();
   const std::string page = metrics.exposition({});
   EXPECT_NE(page.find("codeq_task_created_total{command=\"A\"} 1"), std::string::npos);
   EXPECT_EQ(page.find("codeq_task_claimed_total"), std::string::npos);
@@ -93,17 +110,16 @@ TEST(Metrics, ALabelSetAppearsOnlyAfterItsFirstEvent) {
 
 TEST(Metrics, ABoundaryLatencyFallsIntoItsOwnBucketAndNonsenseIntoTheFirst) {
   Metrics metrics;
-  metrics.task_completed("A", Metrics::Finish::kCompleted, 0.1);
-  metrics.task_completed("A", Metrics::Finish::kCompleted, -5);
-  metrics.task_completed("A", Metrics::Finish::kCompleted, std::nan(""));
+  metrics.of_command("A").finished(Finish::kCompleted, 100'000'000, nullptr, 0);
+  metrics.of_command("A").finished(Finish::kCompleted, -5, nullptr, 0);
   EXPECT_TRUE(
       has_line(metrics.exposition({}),
-               "codeq_task_processing_latency_seconds_bucket{command=\"A\",status=\"COMPLETED\",le=\"0.1\"} 3"));
+               "codeq_task_processing_latency_seconds_bucket{command=\"A\",status=\"COMPLETED\",le=\"0.1\"} 2"));
 }
 
 TEST(Metrics, CommandsPastTheCapAreCountedTogetherUnderOther) {
   Metrics metrics;
-  for (int i = 0; i < 1000; ++i) metrics.task_created("command-" + std::to_string(i));
+  for (int i = 0; i < 1000; ++i) metrics.of_command("command-" + std::to_string(i)).created.add_alone();
   const std::string page = metrics.exposition({});
   EXPECT_EQ(count(page, "codeq_task_created_total{"), kCommandsMax + 1);
   EXPECT_TRUE(has_line(page, "codeq_task_created_total{command=\"other\"} 800"));
@@ -111,11 +127,11 @@ TEST(Metrics, CommandsPastTheCapAreCountedTogetherUnderOther) {
 
 TEST(Metrics, ALabelIsEscapedAndTwoUnprintableCommandsDoNotMakeTwoSeriesOfOneName) {
   Metrics metrics;
-  metrics.task_created("a\"b\\c");
-  metrics.task_created("x\n");
-  metrics.task_created("x\x01");
-  metrics.task_created("x\xff");
-  metrics.task_created("größe");
+  metrics.of_command("a\"b\\c").created.add_alone();
+  metrics.of_command("x\n").created.add_alone();
+  metrics.of_command("x\x01").created.add_alone();
+  metrics.of_command("x\xff").created.add_alone();
+  metrics.of_command("größe").created.add_alone();
   const std::string page = metrics.exposition({});
   EXPECT_TRUE(has_line(page, "codeq_task_created_total{command=\"a\\\"b\\\\c\"} 1"));
   EXPECT_TRUE(has_line(page, "codeq_task_created_total{command=\"x?\"} 3"));
@@ -142,18 +158,53 @@ TEST(Metrics, TlsIsThereOnlyWhereItIsSpoken) {
   EXPECT_TRUE(has_line(page, "codeq_tls_certificate_expiry_timestamp_seconds{listener=\"http\"} 1800000000"));
 }
 
-TEST(Metrics, IncrementsOfManyThreadsAllCount) {
+TEST(Metrics, APageCanBeReadWhileOthersCount) {
   Metrics metrics;
   {
     std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) {
-      threads.emplace_back([&] {
-        for (int i = 0; i < 1000; ++i) metrics.task_claimed("A");
-        static_cast<void>(metrics.exposition({}));
+      threads.emplace_back([&, t] {
+        auto& figures = metrics.of_command(std::string(1, static_cast<char>('A' + t)));
+        for (int i = 0; i < 1000; ++i) {
+          figures.claimed.add_alone();
+          figures.wait.add_alone(i, &kTrace, kNow);
+          metrics.rate_limit_hit("worker", "claim");
+        }
+        static_cast<void>(metrics.exposition({}, MetricsFormat::kOpenMetrics));
       });
     }
   }
-  EXPECT_TRUE(has_line(metrics.exposition({}), "codeq_task_claimed_total{command=\"A\"} 4000"));
+  const auto page = metrics.exposition({});
+  EXPECT_TRUE(has_line(page, "codeq_task_claimed_total{command=\"A\"} 1000"));
+  EXPECT_TRUE(has_line(page, "codeq_task_wait_seconds_count{command=\"D\"} 1000"));
+  EXPECT_TRUE(has_line(page, "codeq_rate_limit_hits_total{scope=\"worker\",operation=\"claim\"} 4000"));
+}
+
+TEST(Metrics, BothFormatsArePagesAsTheirSpecificationsHaveThem) {
+  Metrics metrics;
+  Gauges gauges;
+  fill(metrics, gauges);
+  metrics.of_command("a\"b\\c\xff\n{}").created.add_alone();
+  for (const auto format : {MetricsFormat::kText, MetricsFormat::kOpenMetrics})
+    EXPECT_EQ(faults_of(metrics.exposition(gauges, format), format), "");
+}
+
+TEST(Metrics, AnExemplarIsTheLastTraceOfItsBucketAndOnlyInOpenMetrics) {
+  Metrics metrics;
+  auto& wait = metrics.of_command("A").wait;
+  wait.add_alone(1, &kTrace, kNow);
+  auto second = kTrace;
+  second.trace_id.bytes.fill(0xcc);
+  wait.add_alone(900'000, &second, kNow);
+  wait.add_alone(900'000, nullptr, kNow);  // its trace is not kept
+  const auto page = metrics.exposition({}, MetricsFormat::kOpenMetrics);
+  EXPECT_NE(
+      page.find(
+          "le=\"0.001\"} 3 # {trace_id=\"cccccccccccccccccccccccccccccccc\",span_id=\"bbbbbbbbbbbbbbbb\"} 0.0009 1700000000.000\n"),
+      std::string::npos)
+      << page;
+  EXPECT_EQ(count(page, " # {"), 1U);
+  EXPECT_EQ(count(metrics.exposition({}), " # {"), 0U);
 }
 
 TEST(Metrics, PromtoolAcceptsThePage) {
@@ -162,7 +213,7 @@ TEST(Metrics, PromtoolAcceptsThePage) {
   Metrics metrics;
   Gauges gauges;
   fill(metrics, gauges);
-  metrics.task_created("a\"b\\c");
+  metrics.of_command("a\"b\\c").created.add_alone();
   FILE* const promtool = popen("promtool check metrics 2>&1", "w");
   ASSERT_NE(promtool, nullptr);
   const std::string page = metrics.exposition(gauges);

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -22,11 +23,21 @@ std::uint64_t count_open_fds() {
   return entries > 0 ? entries - 1 : 0;  // without the folder's own
 }
 
-std::uint64_t read_resident_bytes() {
+void read_memory(ProcessStats& stats) {
   std::ifstream file("/proc/self/statm");
   std::uint64_t size = 0, resident = 0;
   file >> size >> resident;
-  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const auto page_bytes = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  stats.virtual_bytes = size * page_bytes;
+  stats.resident_bytes = resident * page_bytes;
+}
+
+std::uint64_t count_threads() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("Threads:")) return std::strtoull(line.c_str() + 8, nullptr, 10);
+  }
+  return 0;
 }
 
 double read_boot_seconds() {
@@ -64,8 +75,10 @@ ProcessStats process_stats() {
   }
   static const double start = read_start_seconds();
   stats.start_time_seconds = start;
-  stats.resident_bytes = read_resident_bytes();
+  read_memory(stats);
+  stats.threads = count_threads();
   stats.open_fds = count_open_fds();
+  if (rlimit limit{}; getrlimit(RLIMIT_NOFILE, &limit) == 0) stats.max_fds = limit.rlim_cur;
   return stats;
 }
 

@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "base/figures.h"
 #include "base/rng.h"
 #include "core/trace_context.h"
 
@@ -74,6 +75,8 @@ struct Span {
 
 struct TracerStats {
   std::uint64_t recorded = 0, exported = 0, dropped = 0;
+  std::uint64_t queued = 0;  // not settled yet
+  HistogramCounts calls{};   // of the collector, in nanoseconds; empty: none is ever made
 };
 
 class Tracer {

@@ -116,11 +116,6 @@ struct DeliverySnapshot {
   std::string last_error;  // a short class such as "timeout", never an URL
 };
 
-struct QueueDepth {
-  std::string command;
-  std::uint64_t ready = 0, delayed = 0, in_progress = 0, dead = 0;
-};
-
 struct TopicPut {
   core::Topic topic;
   bool created = false;
@@ -134,7 +129,6 @@ struct Subscribe {
   std::string group;                      // of mode group
   std::int64_t min_interval_seconds = 0;  // <= 0: the setting's
 };
-using SubscriptionCount = std::pair<std::string, std::uint64_t>;  // by event type
 
 // A lease as it was handed out, for giving it back.
 struct LeaseRef {
@@ -228,8 +222,6 @@ class Broker {
   // Finished tasks of the tenant whose retention ends at or before `before_ns` go now; how many went, at most `limit`.
   virtual void cleanup(Caller, std::int64_t before_ns, std::size_t limit, Done<std::size_t> done) = 0;
 
-  virtual void queue_depths(Done<std::vector<QueueDepth>>) = 0;  // over all tenants, for the metrics
-
   // Topics of the caller's tenant. The name and the policy have been checked (docs/topics.md).
   virtual void put_topic(Caller, std::string name, core::TopicPolicy, Done<TopicPut>) = 0;
   virtual void get_topic(Caller, std::string name, Done<core::Topic>) = 0;  // kNotFound
@@ -241,7 +233,6 @@ class Broker {
   virtual void renew_subscription(Caller, std::string id, std::int64_t ttl_seconds, Done<core::Subscription>) = 0;
   virtual void unsubscribe(Caller, std::string id, Done<void>) = 0;
   virtual void list_subscriptions(Caller, Done<std::vector<core::Subscription>>) = 0;  // of the tenant
-  virtual void subscription_counts(Done<std::vector<SubscriptionCount>>) = 0;  // over all tenants, for the metrics
   // Newest first. What was changed before the call is seen.
   virtual void list_tasks(Caller, TaskFilter, Done<TaskPage>) = 0;
   // A task that has not finished ends as failed: kNotFound, kNotInProgress.

@@ -12,6 +12,7 @@ namespace codeq::services {
 
 void Group::append(Group&& next) {
   records += next.records;
+  count += next.count;
   upto = std::max(upto, next.upto);
   answers.insert(answers.end(), std::make_move_iterator(next.answers.begin()),
                  std::make_move_iterator(next.answers.end()));
@@ -23,17 +24,19 @@ void Group::clear() {
   records.clear();
   if (records.capacity() > 2 * kBytesKept) std::string().swap(records);
   upto = 0;
+  count = 0;
   answers.clear();
   if (answers.capacity() > kAnswersKept) decltype(answers)().swap(answers);
   spans.clear();
   if (spans.capacity() > kSpansKept) decltype(spans)().swap(spans);
 }
 
-Committer::Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, OnFailure on_failure,
-                     OnCommitted on_committed, bool threaded)
+Committer::Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, observe::CommitFigures& figures,
+                     OnFailure on_failure, OnCommitted on_committed, bool threaded)
     : log_(log),
       clock_(clock),
       tracer_(tracer),
+      figures_(figures),
       on_failure_(std::move(on_failure)),
       on_committed_(std::move(on_committed)),
       threaded_(threaded) {
@@ -133,7 +136,7 @@ void Committer::write(Group& group) {
       taken_.notify_all();
       return on_failure_(appended.error());
     }
-    durable_ns = clock_.now_ns();  // one reading for the timeline and the exported spans, so that they agree
+    const auto began_ns = std::exchange(durable_ns, clock_.now_ns());  // one reading for the timeline and the exported spans, so that they agree
     {
       const std::scoped_lock lock(mutex_);
       durable_.push_back({.upto = group.upto, .time_ns = durable_ns});
@@ -141,6 +144,9 @@ void Committer::write(Group& group) {
       ++stats_.groups;
       stats_.bytes += group.records.size();
     }
+    figures_.records.add_alone(group.count);
+    figures_.bytes.add_alone(static_cast<std::int64_t>(group.records.size()));
+    figures_.duration.add_alone(durable_ns - began_ns);
     on_committed_(group.upto, *appended, group.records.size());
   }
   for (auto& answer : group.answers) answer();

@@ -17,6 +17,7 @@
 
 #include "core/task.h"
 #include "log/log.h"
+#include "observe/metrics.h"
 #include "observe/span.h"
 #include "services/record_clock.h"
 
@@ -36,6 +37,7 @@ struct SpanDraft {
 struct Group {
   std::string records;
   std::uint64_t upto = 0;   // state records reflected
+  std::uint32_t count = 0;  // of records
   std::vector<std::move_only_function<void()>> answers;
   std::vector<SpanDraft> spans;
 
@@ -60,8 +62,8 @@ class Committer {
   // Records up to `upto` are the log's group `group` of `bytes`; called before any answer of that group leaves.
   using OnCommitted = std::function<void(std::uint64_t upto, std::uint64_t group, std::uint64_t bytes)>;
   // Not `threaded`: `step` does the work (simulation).
-  Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, OnFailure on_failure,
-            OnCommitted on_committed, bool threaded);
+  Committer(log::Log& log, const RecordClock& clock, observe::Tracer& tracer, observe::CommitFigures& figures,
+            OnFailure on_failure, OnCommitted on_committed, bool threaded);
   ~Committer();
 
   // Waits only while more than kSlotBytesMax are ahead of it. Leaves an empty group, with the memory of an earlier one.
@@ -87,6 +89,7 @@ class Committer {
   log::Log& log_;
   const RecordClock& clock_;
   observe::Tracer& tracer_;
+  observe::CommitFigures& figures_;
   OnFailure on_failure_;
   OnCommitted on_committed_;
   const bool threaded_;

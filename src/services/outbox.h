@@ -43,6 +43,7 @@ class Outbox {
   std::vector<std::uint64_t> start(std::int64_t now_ns);
   void finished(std::uint64_t delivery);
   [[nodiscard]] std::optional<std::int64_t> next_due() const;
+  [[nodiscard]] std::size_t size() const { return whose_.size(); }  // waiting or under way
 
  private:
   struct Line {

@@ -62,6 +62,7 @@ class Parked {
   [[nodiscard]] bool has_claims() const { return !claims_.empty(); }
   [[nodiscard]] bool has_results() const { return !results_.empty(); }
   [[nodiscard]] bool is_claim(CallId id) const { return claims_.contains(id); }
+  [[nodiscard]] std::size_t claims() const { return claims_.size(); }
   [[nodiscard]] std::size_t size() const { return claims_.size() + results_.size(); }
 
  private:

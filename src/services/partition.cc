@@ -193,6 +193,7 @@ Result<core::Effects> Partition::apply(const core::Record& record, bool live) {
   if (!effects || effects->duplicate || !live) return effects;
   core::append_record(record, group_.records);
   group_.upto = state_.records();
+  ++group_.count;
   return effects;
 }
 
@@ -212,7 +213,7 @@ Result<core::Effects> Partition::change(const core::Record& record) {
   auto* task = effects->task;
   // Only claims and subscribers that are here already need to hear of it: who comes later looks before they wait.
   const bool somebody_waits = parked_.has_claims() || !state_.subscriptions().empty();
-  if (task != nullptr && task->info->traced && task->info->trace.span.sampled() && deps_.tracer.enabled())
+  if (task != nullptr && shown(*task))
     effects->events.each(task->timeline, [&](const core::Event& event) {
       group_.spans.push_back({.info = task->info, .event = event, .replay = false, .context = {}, .tracestate = {}});
     });
@@ -233,13 +234,17 @@ Result<core::Effects> Partition::change(const core::Record& record) {
       outbox_.schedule(effects->delivery, delivery->host, delivery->due_ns);
   if (effects->finished && task != nullptr) {
     retire_new_ns_ = std::min(retire_new_ns_, task->retire_ns);
-    const auto seconds = static_cast<double>(stamp_ns_ - task->info->created_ns) / static_cast<double>(kNanosPerSecond);
-    deps_.metrics.task_completed(task->info->command,
-                                 task->status == core::Status::kCompleted ? observe::Metrics::Finish::kCompleted
-                                                                          : observe::Metrics::Finish::kFailed,
-                                 seconds);
+    const auto how = task->status == core::Status::kCompleted ? observe::Finish::kCompleted : observe::Finish::kFailed;
+    figures(*task).finished(how, stamp_ns_ - task->info->created_ns, shown(*task) ? &task->info->trace.span : nullptr, stamp_ns_);
   }
   return effects;
+}
+
+observe::CommandFigures& Partition::figures(const core::Task& task) {
+  auto& kept = figures_[task.queue->id % figures_.size()];
+  if (kept.figures == nullptr || kept.queue != task.queue->id || kept.command != task.info->command)
+    kept = {.queue = task.queue->id, .command = task.info->command, .figures = &deps_.metrics.of_command(task.info->command)};
+  return *kept.figures;
 }
 
 void Partition::answer(std::move_only_function<void()> release) { group_.answers.push_back(std::move(release)); }
@@ -294,7 +299,7 @@ void Partition::run_timers() {
       break;
     }
     --left;
-    deps_.metrics.lease_expired(task->info->command);
+    figures(*task).lease_expired.add_alone();
     const auto done = change(
         core::ExpireRecord{.time_ns = stamp_ns_, .sequence = sequence, .span = new_span_id(), .rules = return_rules()});
     CHECK(done.has_value());

@@ -14,6 +14,7 @@
 // Threads     Broker's calls from any thread; everything private below the line belongs to the partition thread
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -143,7 +144,6 @@ class Partition final : public Broker {
   void get_timeline(Caller, std::string task_id, Done<TimelineSnapshot>) override;
   void list_deliveries(Caller, std::uint64_t after, std::size_t limit, Done<std::vector<DeliverySnapshot>>) override;
   void replay_delivery(Caller, std::uint64_t id, Done<DeliverySnapshot>) override;
-  void queue_depths(Done<std::vector<QueueDepth>>) override;
   void cleanup(Caller, std::int64_t before_ns, std::size_t limit, Done<std::size_t>) override;
   void put_topic(Caller, std::string name, core::TopicPolicy, Done<TopicPut>) override;
   void get_topic(Caller, std::string name, Done<core::Topic>) override;
@@ -152,7 +152,8 @@ class Partition final : public Broker {
   void renew_subscription(Caller, std::string id, std::int64_t ttl_seconds, Done<core::Subscription>) override;
   void unsubscribe(Caller, std::string id, Done<void>) override;
   void list_subscriptions(Caller, Done<std::vector<core::Subscription>>) override;
-  void subscription_counts(Done<std::vector<SubscriptionCount>>) override;
+  // What this partition knows of the page of metrics: queues, subscriptions, what waits. Asked under overload too.
+  void gauges(Done<observe::Gauges>);
   void list_tasks(Caller, TaskFilter, Done<TaskPage>) override;
   void cancel(Caller, std::string task_id, std::string reason, Done<TaskSnapshot>) override;
   void list_dead_letters(Caller, DeadLetterFilter, std::string from, Done<DeadLetterPage>) override;
@@ -284,6 +285,12 @@ class Partition final : public Broker {
   void try_claim(CallId id, Caller caller, ClaimTasks ask, std::int64_t deadline_ns, Done<std::vector<TaskSnapshot>> done);
   Result<core::Effects> change(const core::Record& record);  // apply, log, note spans and wake-ups
   void answer(std::move_only_function<void()> release);
+  // Of the task's command, which is looked up only where another one took its place.
+  observe::CommandFigures& figures(const core::Task& task);
+  // Its spans are recorded.
+  [[nodiscard]] bool shown(const core::Task& task) const {
+    return task.info->traced && task.info->trace.span.sampled() && deps_.tracer.enabled();
+  }
   void remember_gone(CallId id);
   void note_durable();
   void run_timers();
@@ -293,6 +300,8 @@ class Partition final : public Broker {
   void start_delivery(std::uint64_t id);
   bool wait_for_turn(std::uint64_t id, const WebhookJob& job);
   void count_delivery(int change);
+  [[nodiscard]] observe::Gauges gauges_now();
+  void count_attempt(observe::Webhook kind, const WebhookOutcome& outcome, std::int64_t ns, const core::SpanContext* span);
 
   // --- topics and subscriptions (partition_topics.cc, partition_subscriptions.cc) ---
   void note_copy(const core::Effects& effects);
@@ -309,6 +318,9 @@ class Partition final : public Broker {
 
   // `cold`: the queue whose head must be read before anything can be claimed from it.
   std::vector<TaskSnapshot> claim_now(const Caller& caller, const ClaimTasks& ask, core::Queue*& cold);
+  void count_claim(const core::Task& task, std::int64_t wait_ns);
+  void count_run(const core::Task& task);
+  void count_rejected(std::uint64_t sequence, Code code);
   void answer_result(ParkedResult&& waiting, Error none);
   void delivered(std::uint64_t delivery, core::SpanId span, std::int64_t start_ns, WebhookOutcome outcome);
   std::optional<WebhookJob> job_for(std::uint64_t delivery, core::SpanId span);
@@ -345,6 +357,7 @@ class Partition final : public Broker {
   std::int64_t clock_marked_ns_ = 0;
   std::int64_t disk_checked_ns_ = 0;
   std::uint64_t last_delivery_ = 0;
+  std::uint64_t oldest_pending_ = 0;  // no delivery before it is to be made
   bool draining_ = false;
   RecoveryReport report_;
 
@@ -381,6 +394,13 @@ class Partition final : public Broker {
   };
   std::vector<CutWaiter> cut_waiters_;
   std::size_t listings_ = 0;                       // under way
+
+  struct Figures {
+    std::uint32_t queue = 0;  // whose task this was last
+    std::string command;      // as it was spelled
+    observe::CommandFigures* figures = nullptr;
+  };
+  std::array<Figures, 256> figures_;  // by queue
 
   std::atomic<std::size_t> unsaved_seen_{0}, ready_seen_{0}, queue_seen_{0}, tasks_seen_{0};
 

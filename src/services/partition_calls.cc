@@ -214,7 +214,7 @@ void Partition::create_now(const Caller& caller, std::vector<Prepared> creates,
       for (auto d = drafts; d < group_.spans.size(); ++d)
         group_.spans[d].remote_parent = group_.spans[d].event.kind == core::EventKind::kCreate;
     if (!effects->duplicate) {
-      deps_.metrics.task_created(r.command);
+      figures(*effects->task).created.add_alone();
     } else if (r.traced && r.trace.span.sampled()) {
       SpanDraft draft;
       draft.info = effects->task->info;
@@ -255,6 +255,7 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
       break;
     }
     if (!claimed.empty() && bytes + head->payload->size() > ask.bytes_max) break;
+    const auto wait_ns = stamp_ns_ - head->wait_from_ns;
     if (!worker) worker = std::make_shared<const std::string>(caller.subject);
     const auto effects = change(core::ClaimRecord{.time_ns = stamp_ns_,
                                                   .sequence = sequence,
@@ -267,12 +268,41 @@ std::vector<TaskSnapshot> Partition::claim_now(const Caller& caller, const Claim
                                                   .traced = deps_.tracer.enabled(),
                                                   .limited = queue->limited()});
     CHECK(effects.has_value());
-    deps_.metrics.task_claimed(effects->task->info->command);
+    count_claim(*effects->task, wait_ns);
     if (++queue->picks % kPicksPerLook == 0) fetch_ahead(*queue);
     claimed.push_back(snapshot(*effects->task));
     bytes += claimed.back().payload->size();
   }
   return claimed;
+}
+
+void Partition::count_claim(const core::Task& task, std::int64_t wait_ns) {
+  auto& counts = figures(task);
+  counts.claimed.add_alone();
+  if (!shown(task)) return counts.wait.add_alone(wait_ns, nullptr, 0);
+  const auto span = task.context();
+  counts.wait.add_alone(wait_ns, &span, stamp_ns_);
+}
+
+void Partition::count_rejected(std::uint64_t sequence, Code code) {
+  using observe::Rejected;
+  const auto* task = state_.task(sequence);
+  auto why = Rejected::kInvalid;
+  if (code == Code::kNotFound || code == Code::kTaskNotFound)
+    why = Rejected::kUnknown;
+  else if (code == Code::kNotOwner)
+    why = Rejected::kNotOwner;
+  else if (code == Code::kLeaseLost || code == Code::kNotInProgress)
+    why = task != nullptr && task->finished() ? Rejected::kFinished : Rejected::kExpired;
+  deps_.metrics.results_rejected[static_cast<std::size_t>(why)].add_alone();
+}
+
+void Partition::count_run(const core::Task& task) {
+  const auto run_ns = stamp_ns_ - task.run_from_ns;
+  auto& counts = figures(task);
+  if (!shown(task)) return counts.run.add_alone(run_ns, nullptr, 0);
+  const auto span = task.context();
+  counts.run.add_alone(run_ns, &span, stamp_ns_);
 }
 
 CallId Partition::claim(Caller caller, ClaimTasks ask, Done<std::vector<TaskSnapshot>> done) {
@@ -459,11 +489,14 @@ void Partition::submit_now(const Caller& caller, std::vector<SubmitResult> items
     record.result.result_json = std::move(item.result_json).value_or("");
     record.result.error = std::move(item.error);
     record.result.artifacts = std::move(item.artifacts);
+    const auto sequence = record.owner.sequence;
     auto effects = change(std::move(record));
     if (!effects) {
+      count_rejected(sequence, effects.error().code);
       answers.push_back(std::unexpected<Error>(effects.error()));
       continue;
     }
+    count_run(*effects->task);
     answers.push_back(
         ResultSnapshot{.task = effects->task->info->id,
                        .result = effects->task->result});
@@ -529,24 +562,6 @@ void Partition::get_timeline(Caller caller, std::string task_id, Done<TimelineSn
                                      .now_ns = stamp_ns_};
         answer([reply = std::move(reply), outcome = std::move(outcome)]() mutable { reply(std::move(outcome)); });
       });
-}
-
-void Partition::queue_depths(Done<std::vector<QueueDepth>> done) {
-  post<std::vector<QueueDepth>>(Kind::kRead, 64, std::move(done), [this](auto reply) mutable {
-    std::unordered_map<std::string, QueueDepth> by_command;
-    state_.each_queue([&](const core::Queue& queue) {
-      auto& depth = by_command[queue.command];
-      if (depth.command.empty()) depth.command = queue.label;
-      depth.ready += queue.ready_count;
-      depth.delayed += queue.delayed;
-      depth.in_progress += queue.in_progress;
-      depth.dead += queue.dead;
-    });
-    std::vector<QueueDepth> depths;
-    for (auto& [command, depth] : by_command) depths.push_back(std::move(depth));
-    std::sort(depths.begin(), depths.end(), [](const auto& a, const auto& b) { return a.command < b.command; });
-    answer([reply = std::move(reply), depths = std::move(depths)]() mutable { reply(std::move(depths)); });
-  });
 }
 
 }  // namespace codeq::services

@@ -25,7 +25,7 @@ Result<RecoveryReport> Partition::start() {
       },
       deps_.on_failure);
   committer_ = std::make_unique<Committer>(
-      deps_.log, time_, deps_.tracer, deps_.on_failure,
+      deps_.log, time_, deps_.tracer, deps_.metrics.commits, deps_.on_failure,
       [this](std::uint64_t upto, std::uint64_t group, std::uint64_t bytes) { image_->committed(upto, group, bytes); },
       options_.threaded);
   // What the last groups made durable was not noted any more: their spans end with the last record we know of.

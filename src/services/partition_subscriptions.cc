@@ -163,18 +163,6 @@ void Partition::list_subscriptions(Caller caller, Done<std::vector<core::Subscri
       });
 }
 
-void Partition::subscription_counts(Done<std::vector<SubscriptionCount>> done) {
-  post<std::vector<SubscriptionCount>>(Kind::kRead, 64, std::move(done), [this](auto reply) mutable {
-    std::unordered_map<std::string, std::uint64_t> by_command;
-    for (const auto& [id, one] : state_.subscriptions().all())
-      if (stamp_ns_ < one.expires_ns)
-        for (const auto& type : one.event_types) ++by_command[type];
-    std::vector<SubscriptionCount> counts(by_command.begin(), by_command.end());
-    std::sort(counts.begin(), counts.end());
-    answer([reply = std::move(reply), counts = std::move(counts)]() mutable { reply(std::move(counts)); });
-  });
-}
-
 // ---------------------------------------------------------------- their end
 
 std::optional<std::int64_t> Partition::subscriptions_due_ns() const {
@@ -223,8 +211,7 @@ void Partition::notify_ready() {
                                    stamp_ns_);
       }
       if (dropped)
-        deps_.metrics.webhook_delivery(observe::Metrics::Webhook::kQueueReady, task->command,
-                                       observe::Metrics::Delivery::kDropped);
+        deps_.metrics.of_command(task->command).webhook(observe::Webhook::kQueueReady, observe::Delivery::kDropped);
     }
   }
   // One that has nothing to tell any more makes room for the next.
@@ -275,10 +262,13 @@ void Partition::start_notice(std::uint64_t id) {
 void Partition::notified(std::uint64_t id, core::SpanId span_id, std::int64_t start_ns, WebhookOutcome outcome) {
   const auto& notice = notifier_.notice(id);
   const auto& task = *notice.task;
-  deps_.metrics.webhook_delivery(
-      observe::Metrics::Webhook::kQueueReady, task.command,
-      outcome.delivered() ? observe::Metrics::Delivery::kSuccess : observe::Metrics::Delivery::kFailure);
-  if (task.traced && task.trace.span.sampled() && deps_.tracer.enabled()) {
+  deps_.metrics.of_command(task.command)
+      .webhook(observe::Webhook::kQueueReady, outcome.delivered() ? observe::Delivery::kSuccess : observe::Delivery::kFailure);
+  const bool traced = task.traced && task.trace.span.sampled() && deps_.tracer.enabled();
+  auto context = task.trace.span;
+  context.span_id = span_id;
+  count_attempt(observe::Webhook::kQueueReady, outcome, time_.now_ns() - start_ns, traced ? &context : nullptr);
+  if (traced) {
     observe::Span span;
     span.context = {.trace_id = task.timeline_trace_id, .span_id = span_id, .flags = task.trace.span.flags};
     span.parent = task.create_span;

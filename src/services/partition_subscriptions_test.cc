@@ -309,10 +309,8 @@ TEST(Subscriptions, ARateLimitDropsCallsAndCountsThem) {
 TEST_F(SubscriptionsTest, TheGaugeCountsThemByCommandOverAllTenants) {
   p.subscribe({.event_types = {"a", "b"}}).value();
   p.subscribe({.event_types = {"a"}}, "globex").value();
-  const auto counts = p.ask<std::vector<SubscriptionCount>>([&](auto done) {
-                         p.partition->subscription_counts(std::move(done));
-                       }).value();
-  EXPECT_EQ(counts, (std::vector<SubscriptionCount>{{"a", 2}, {"b", 1}}));
+  const auto gauges = p.ask<observe::Gauges>([&](auto done) { p.partition->gauges(std::move(done)); }).value();
+  EXPECT_EQ(gauges.subscriptions, (std::vector<std::pair<std::string, std::uint64_t>>{{"a", 2}, {"b", 1}}));
 }
 
 }  // namespace

@@ -42,13 +42,13 @@ void Partition::put_topic_now(core::PutTopicRecord record, Done<TopicPut> reply)
 // A task that died has a copy in its dead-letter topic: a task like any other from here on.
 void Partition::note_copy(const core::Effects& effects) {
   const auto& info = effects.copy->info;
-  if (info->traced && info->trace.span.sampled() && deps_.tracer.enabled())
+  if (shown(*effects.copy))
     effects.copy_events.each(effects.copy->timeline, [&](const core::Event& event) {
       group_.spans.push_back({.info = info, .event = event, .replay = false, .context = {}, .tracestate = {}});
     });
   const auto woken = woken_.insert(core::queue_key(info->tenant, info->command)).first;
   note_ready(info, *woken);
-  deps_.metrics.task_created(info->command);
+  figures(*effects.copy).created.add_alone();
 }
 
 // There may be room for more consumers now.

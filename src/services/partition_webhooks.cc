@@ -156,6 +156,9 @@ void Partition::delivered(std::uint64_t id, core::SpanId span, std::int64_t star
                                  .backoff_base_ns = options_.webhook_backoff_base_seconds * kNanosPerSecond,
                                  .backoff_max_ns = options_.webhook_backoff_max_seconds * kNanosPerSecond});
   if (!effects) return;
+  auto context = effects->task->info->trace.span;
+  context.span_id = span;
+  count_attempt(observe::Webhook::kTaskResult, outcome, stamp_ns_ - start_ns, shown(*effects->task) ? &context : nullptr);
   // Once per task, not per attempt.
   const auto* delivery = state_.delivery(id);
   if (delivery != nullptr && delivery->failed)
@@ -163,9 +166,8 @@ void Partition::delivered(std::uint64_t id, core::SpanId span, std::int64_t star
         "webhook delivery {} of task {} failed for good after {} attempts ({}); it is kept and can be replayed", id,
         effects->task->info->id_text, delivery->attempts, webhook_error_text(delivery->last_error));
   if (delivery == nullptr || delivery->failed)
-    deps_.metrics.webhook_delivery(
-        observe::Metrics::Webhook::kTaskResult, effects->task->info->command,
-        delivery == nullptr ? observe::Metrics::Delivery::kSuccess : observe::Metrics::Delivery::kFailure);
+    figures(*effects->task)
+        .webhook(observe::Webhook::kTaskResult, delivery == nullptr ? observe::Delivery::kSuccess : observe::Delivery::kFailure);
 }
 
 DeliverySnapshot Partition::snapshot(std::uint64_t id, const core::Delivery& delivery) {
@@ -205,6 +207,7 @@ void Partition::replay_delivery(Caller caller, std::uint64_t id, Done<DeliverySn
         [this, tenant = std::move(caller.tenant), id](auto then) mutable {
           auto effects = change(core::ReplayRecord{.time_ns = stamp_ns_, .delivery_id = id, .tenant = tenant});
           Result<DeliverySnapshot> outcome;
+          if (effects) oldest_pending_ = std::min(oldest_pending_, id);
           if (effects)
             outcome = snapshot(id, *state_.delivery(id));
           else

@@ -36,6 +36,9 @@ struct StoreStats {
   std::uint64_t memory_bytes = 0;        // write buffers, cache, table readers
   std::uint64_t bytes_flushed = 0;       // since open
   std::uint64_t bytes_compacted = 0;     // written by compactions since open
+  std::uint64_t compaction_pending_bytes = 0;  // an estimate
+  std::uint64_t compactions_running = 0;
+  std::uint64_t stalls = 0;              // times since open that it began to
   bool stalled = false;                  // writes are being slowed down or held by the store
 };
 

@@ -99,6 +99,7 @@ void OtlpTracer::deliver(SpanQueue::Batches batch) {
     for (auto backoff = options_.retry_first; !queue_.closed_at(Clock::now());) {
       const auto started = Clock::now();
       const ExportAnswer answer = client_->call(request_);
+      calls_.add_alone(std::chrono::nanoseconds(Clock::now() - started).count());
       note(answer);
       if (answer.outcome == ExportAnswer::Outcome::kDelivered) {
         exported = spans - std::min<std::uint64_t>(spans, answer.rejected_spans);

@@ -35,7 +35,11 @@ class OtlpTracer final : public Tracer {
   [[nodiscard]] bool enabled() const override { return true; }
   [[nodiscard]] core::SpanContext start(const core::SpanContext& parent, Rng& rng) const override;
   void record(const Span& span) noexcept override;
-  [[nodiscard]] TracerStats stats() const override { return queue_.stats(); }
+  [[nodiscard]] TracerStats stats() const override {
+    auto stats = queue_.stats();
+    stats.calls = calls_.read();
+    return stats;
+  }
 
   // Delivers what was recorded before, also out of a back-off; false: not all of it within `limit`.
   bool flush(std::chrono::milliseconds limit);
@@ -53,6 +57,7 @@ class OtlpTracer final : public Tracer {
   SpanQueue queue_;
   std::unique_ptr<GrpcClient> client_;
   std::string request_;   // the exporter thread's
+  Histogram<kCallBounds> calls_;  // the exporter thread adds
   bool outage_ = false;   // likewise: a warning was logged and no batch got through since
   bool rejecting_ = false;  // likewise: a partial success was logged and no clean one came since
   std::mutex shutdown_;   // joins once

@@ -143,7 +143,7 @@ bool SpanQueue::closed_at(Time now) const {
 
 TracerStats SpanQueue::stats() const {
   const std::scoped_lock lock(mutex_);
-  return {.recorded = recorded_, .exported = exported_, .dropped = dropped_};
+  return {.recorded = recorded_, .exported = exported_, .dropped = dropped_, .queued = held_spans_};
 }
 
 }  // namespace codeq::observe

@@ -92,6 +92,10 @@ class Listener final : public rocksdb::EventListener {
     const bool flush = file.reason == rocksdb::TableFileCreationReason::kFlush;
     (flush ? durability_.bytes_flushed : durability_.bytes_compacted) += file.file_size;
   }
+  void OnStallConditionsChanged(const rocksdb::WriteStallInfo& stall) override {
+    const auto none = rocksdb::WriteStallCondition::kNormal;
+    if (stall.condition.prev == none && stall.condition.cur != none) ++durability_.stalls;
+  }
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override {
     durability_.fail_with(error_of(*status, "the store's background work failed").error());
   }

@@ -38,6 +38,7 @@ class Durability {
   [[nodiscard]] Result<void> state() const;
   [[nodiscard]] Position durable() const;
 
+  std::atomic<std::uint64_t> stalls = 0;  // times that writes began to be slowed down or held
   std::atomic<std::uint64_t> bytes_flushed = 0;
   std::atomic<std::uint64_t> bytes_compacted = 0;
 

@@ -382,6 +382,10 @@ StoreStats RocksStore::stats() const {
   stats.memory_bytes += impl_->cache->GetUsage();  // write buffers included, they are charged to it
   stats.bytes_flushed = impl_->durability.bytes_flushed;
   stats.bytes_compacted = impl_->durability.bytes_compacted;
+  stats.stalls = impl_->durability.stalls;
+  if (db.GetAggregatedIntProperty(rocksdb::DB::Properties::kEstimatePendingCompactionBytes, &number))
+    stats.compaction_pending_bytes = number;
+  if (db.GetIntProperty(rocksdb::DB::Properties::kNumRunningCompactions, &number)) stats.compactions_running = number;
   for (const std::string& property :
        {rocksdb::DB::Properties::kIsWriteStopped, rocksdb::DB::Properties::kActualDelayedWriteRate}) {
     if (db.GetIntProperty(property, &number) && number > 0) stats.stalled = true;

@@ -28,6 +28,10 @@ bool ProducerCall::opened(std::string_view) {
 void ProducerCall::event(std::string_view bytes) {
   const auto event = read_producer_event(bytes);
   if (!event) return malformed();
+  using Message = observe::StreamMessage;
+  count(event->kind == ProducerEvent::Kind::kCreate        ? Message::kCreate
+        : event->kind == ProducerEvent::Kind::kCreateBatch ? Message::kCreateBatch
+                                                           : Message::kOther);
   switch (event->kind) {
     case ProducerEvent::Kind::kCreate: return create(event->body);
     case ProducerEvent::Kind::kCreateBatch: return create_batch(event->body);
@@ -127,6 +131,7 @@ void ProducerCall::ask_rest() {
 
 void ProducerCall::ask(Job job, std::vector<services::CreateTask> tasks) {
   const auto id = next_job();
+  job.received_ns = received_ns();
   jobs_.emplace(id, std::move(job));
   deps_.broker.create(caller(), std::move(tasks), to_me<std::vector<Result<services::TaskSnapshot>>>(id));
 }
@@ -136,6 +141,7 @@ void ProducerCall::result_of(std::uint64_t id, Answer& answer) {
   auto* results = std::get_if<Result<std::vector<Result<services::TaskSnapshot>>>>(&answer);
   if (node.empty() || results == nullptr) return;
   const Job& job = node.mapped();
+  count_answers(observe::StreamCall::kCreate, job.received_ns, job.items.size());
   // (task id, error) of what the Broker was asked, in order.
   std::vector<std::pair<std::string_view, std::string_view>> outcomes;
   outcomes.reserve(job.items.size());

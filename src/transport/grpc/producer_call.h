@@ -33,6 +33,7 @@ class ProducerCall final : public Session {
     std::vector<Item> items;
     std::size_t bytes = 0;
     bool batch = false;
+    std::int64_t received_ns = 0;
   };
   void create(std::string_view body);
   void create_batch(std::string_view body);

@@ -59,8 +59,15 @@ void Session::checked(Result<services::Principal> who) {
   }
   who_ = *std::move(who);
   state_ = State::kOpen;
+  if (auto* kept = figures(); kept != nullptr) kept->opened.add();
   if (!opened(worker_id_)) return;
   maybe_over();
+}
+
+void Session::gone() {
+  if (gone_) return;
+  Call::gone();
+  if (auto* kept = figures(); kept != nullptr && state_ == State::kOpen) kept->ended.add();
 }
 
 void Session::half_closed() {

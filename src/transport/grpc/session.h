@@ -25,6 +25,7 @@ class Session : public Call {
   void answered(std::uint64_t job, Answer& answer) final;
   [[nodiscard]] std::size_t message_bytes_max() const final;
   [[nodiscard]] bool paused() const final;
+  void gone() override;
   [[nodiscard]] std::size_t held_bytes() const override { return kSessionBytes + in_flight_bytes_; }
 
  protected:
@@ -53,6 +54,17 @@ class Session : public Call {
     return {.tenant = who_.tenant, .subject = holder_, .request = {}, .received_steady_ns = received_ns_};
   }
   [[nodiscard]] std::uint64_t next_job() { return ++last_job_; }
+  void count(observe::StreamMessage kind) {
+    if (auto* kept = figures(); kept != nullptr) kept->message(kind);
+  }
+  // `times` tasks that came at `received_ns` have their answers.
+  void count_answers(observe::StreamCall call, std::int64_t received_ns, std::uint64_t times) {
+    if (auto* kept = figures(); kept != nullptr) kept->answered(call, deps_.clock.steady_ns() - received_ns, times);
+  }
+  void count_credits(std::int64_t change) {
+    if (auto* kept = figures(); kept != nullptr) kept->credits.fetch_add(change, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::int64_t received_ns() const { return received_ns_; }  // of the newest message
   // Takes one token of the bucket; otherwise the seconds to wait.
   [[nodiscard]] std::int64_t rate(services::RateBucket bucket, std::string_view scope, std::string_view operation);
 
@@ -62,6 +74,11 @@ class Session : public Call {
 
  private:
   enum class State : std::uint8_t { kHello, kChecking, kOpen };
+  [[nodiscard]] observe::StreamFigures* figures() const {
+    using Stream = observe::Metrics::Stream;
+    if (deps_.metrics == nullptr) return nullptr;
+    return &deps_.metrics->of_streams(use() == services::TokenUse::kWorker ? Stream::kWorker : Stream::kProducer);
+  }
   void hello(const HelloMessage& hello);
   void checked(Result<services::Principal> who);
 

@@ -24,6 +24,21 @@ bool blank_or_control(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+observe::StreamMessage message_of(WorkerEvent::Kind kind) {
+  using Message = observe::StreamMessage;
+  switch (kind) {
+    case WorkerEvent::Kind::kReady: return Message::kReady;
+    case WorkerEvent::Kind::kResult: return Message::kResult;
+    case WorkerEvent::Kind::kResultBatch: return Message::kResultBatch;
+    case WorkerEvent::Kind::kNack: return Message::kNack;
+    case WorkerEvent::Kind::kHeartbeat: return Message::kHeartbeat;
+    case WorkerEvent::Kind::kAbandon: return Message::kAbandon;
+    case WorkerEvent::Kind::kHello:
+    case WorkerEvent::Kind::kNone: return Message::kOther;
+  }
+  return Message::kOther;
+}
+
 bool is_object(std::string_view json, std::size_t depth_max) {
   return !core::scan_object(json, [](const core::JsonMember&) {}, depth_max);
 }
@@ -68,6 +83,7 @@ void WorkerCall::event(std::string_view bytes) {
   const auto event = read_worker_event(bytes);
   if (!event) return malformed();
   using Kind = WorkerEvent::Kind;
+  count(message_of(event->kind));
   switch (event->kind) {
     case Kind::kReady: return ready(event->body);
     case Kind::kResult: return result(event->body);
@@ -102,7 +118,7 @@ void WorkerCall::ready(std::string_view body) {
   if (credits_ >= deps_.limits.credits_max) return error("ResourceExhausted", "too many credits");
   auto* pool = pool_for(std::move(commands), std::max(message->lease_seconds, 0));
   if (pool == nullptr) return error("ResourceExhausted", "too many different Ready");
-  ++credits_;
+  change_credits(1);
   if (message->count <= 1)
     ++pool->singles;
   else
@@ -197,7 +213,7 @@ void WorkerCall::claimed(Claim claim, Result<std::vector<services::TaskSnapshot>
                                   answer.error().code == Code::kDiskFull
                             : true;
     if (!passes) {  // it would be refused again and again
-      credits_ -= claim.batch ? 1 : claim.count;
+      change_credits(-static_cast<std::int64_t>(claim.batch ? 1 : claim.count));
       rejected("claim", answer.error().code);
       return error(code_name(wire_status(answer.error().code).grpc), answer.error().message);
     }
@@ -207,12 +223,12 @@ void WorkerCall::claimed(Claim claim, Result<std::vector<services::TaskSnapshot>
   }
   if (claim.batch) {
     if (hand_out_batch(*std::move(answer)))
-      --credits_;
+      change_credits(-1);
     else
       credit_back(pool, claim.count, true);
   } else {
     const auto unused = hand_out_singles(*answer);
-    credits_ -= answer->size() - unused;
+    change_credits(-static_cast<std::int64_t>(answer->size() - unused));
     credit_back(pool, claim.count - answer->size() + unused, false);
   }
   pump(pool);
@@ -341,6 +357,7 @@ void WorkerCall::result_batch(std::string_view body) {
 void WorkerCall::ask(Results results, std::vector<services::SubmitResult> items) {
   const auto job = next_job();
   const bool none = items.empty();
+  results.received_ns = received_ns();
   auto& kept = results_[job];
   kept = std::move(results);
   if (!none)
@@ -370,6 +387,7 @@ void WorkerCall::submitted(Results& job, Result<std::vector<Result<services::Res
     }
     acks.push_back({.task_id = item.task_id, .error = why});
   }
+  count_answers(observe::StreamCall::kResult, job.received_ns, acks.size());
   if (job.batch)
     ack_batch(acks);
   else
@@ -408,7 +426,7 @@ void WorkerCall::owner_call(WorkerEvent::Kind kind, std::string_view body) {
   begin(1, body.size());
   const auto job = next_job();
   std::string id(message->task_id);
-  owner_jobs_[job] = {.kind = kind, .task_id = id, .bytes = body.size()};
+  owner_jobs_[job] = {.kind = kind, .task_id = id, .bytes = body.size(), .received_ns = received_ns()};
   const auto seconds = std::clamp<std::int64_t>(message->seconds, -kSecondsMax, kSecondsMax);
   services::OwnerCall call{.task_id = std::move(id), .lease_token = std::nullopt};
   if (kind == Kind::kNack)
@@ -422,6 +440,11 @@ void WorkerCall::owner_call(WorkerEvent::Kind kind, std::string_view body) {
 
 void WorkerCall::settled(const OwnerJob& job, Answer& answer) {
   using Kind = WorkerEvent::Kind;
+  using Operation = observe::StreamCall;
+  count_answers(job.kind == Kind::kNack        ? Operation::kNack
+                : job.kind == Kind::kHeartbeat ? Operation::kHeartbeat
+                                               : Operation::kAbandon,
+                job.received_ns, 1);
   const auto ack = [&](const auto& result, const char* operation) {
     AckMessage message{.task_id = job.task_id, .error = {}};
     if (!result) {
@@ -474,6 +497,7 @@ void WorkerCall::quiet() { abandon_claims(); }
 void WorkerCall::gone() {
   if (gone_) return;
   Session::gone();
+  count_credits(-static_cast<std::int64_t>(credits_));
   abandon_claims();
 }
 

@@ -62,13 +62,19 @@ class WorkerCall final : public Session {
     std::vector<ResultItem> items;
     std::size_t bytes = 0;
     bool batch = false;
+    std::int64_t received_ns = 0;
   };
   struct OwnerJob {
     WorkerEvent::Kind kind{};
     std::string task_id;
     std::size_t bytes = 0;
+    std::int64_t received_ns = 0;
   };
 
+  void change_credits(std::int64_t change) {
+    credits_ += static_cast<std::size_t>(change);
+    count_credits(change);
+  }
   [[nodiscard]] bool allowed(std::string_view scope);
   void error(std::string_view code, std::string_view message);
   void ready(std::string_view body);

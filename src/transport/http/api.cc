@@ -57,7 +57,26 @@ Api::Api(const HttpOptions& options, HttpDeps deps)
       dev_role_header_(options.dev_role_header),
       version_json_(options.version_json),
       secure_(options.tls != nullptr),
-      artifacts_(options.artifacts_dir) {}
+      artifacts_(options.artifacts_dir) {
+  if (deps_.counters == nullptr) return;
+  for (const auto& route : routes())
+    figures_.push_back(&deps_.counters->of_route(route.span_name.substr(0, route.span_name.find(' ')), route.path));
+  figures_.push_back(&deps_.counters->of_route("any", "none"));
+}
+
+void Api::count_ended(const Exchange& exchange, int code) {
+  if (figures_.empty()) return;
+  const auto* route = exchange.route;
+  const auto at = route == nullptr ? figures_.size() - 1 : static_cast<std::size_t>(route - routes().data());
+  const auto began_ns = exchange.caller.received_steady_ns;
+  figures_[at]->ended(code, began_ns == 0 ? 0 : deps_.clock.steady_ns() - began_ns);
+}
+
+void Api::count_refused(const Exchange& exchange) {
+  if (deps_.counters == nullptr) return;
+  deps_.counters->http_begun.add();
+  count_ended(exchange, exchange.response.status);
+}
 
 void Api::respond_error(Exchange& exchange, const Error& error) {
   const auto wire = wire_status(error.code);
@@ -144,6 +163,12 @@ void Api::close_span(Exchange& exchange) {
 // ------------------------------------------------------------------------------------------------ in
 
 void Api::start(const Shared& exchange, Request& request, std::int64_t head_read_ns, bool overloaded) {
+  if (deps_.counters != nullptr) deps_.counters->http_begun.add();
+  begin(exchange, request, head_read_ns, overloaded);
+  if (exchange->ready) count_ended(*exchange, exchange->response.status);
+}
+
+void Api::begin(const Shared& exchange, Request& request, std::int64_t head_read_ns, bool overloaded) {
   exchange->keep_alive = request.keep_alive;
   exchange->http11 = request.http11;
   exchange->head_only = request.method == Method::kHead;
@@ -222,7 +247,7 @@ void Api::route(const Shared& exchange, const Request& request, std::string_view
     case RouteId::kHealthz: return respond_text(*exchange, 200, "ok");
     case RouteId::kReadyz: return readyz(*exchange, query);
     case RouteId::kVersion: return respond_json(*exchange, 200, version_json_);
-    case RouteId::kMetrics: return metrics(exchange);
+    case RouteId::kMetrics: return metrics(exchange, request);
   }
 }
 
@@ -371,10 +396,11 @@ void Api::readyz(Exchange& exchange, std::string_view query) {
   respond_text(exchange, state.ready ? 200 : 503, std::move(text));
 }
 
-void Api::metrics(const Shared& exchange) {
+void Api::metrics(const Shared& exchange, const Request& request) {
   if (!deps_.metrics) return respond_text(*exchange, 200, "", ContentKind::kMetrics);
   exchange->waiting_for_broker = true;
-  deps_.metrics(reply_to<std::string>(exchange));
+  exchange->metrics_format = observe::negotiate(request.accept.views());
+  deps_.metrics(reply_to<observe::MetricsPage>(exchange));
 }
 
 // ------------------------------------------------------------------------------------------------ polls
@@ -398,6 +424,7 @@ void Api::nobody_reads(Exchange& exchange) {
   if (std::exchange(exchange.poll, false)) parked_.fetch_sub(1);
   give_back(deps_.broker, exchange);
   close_span(exchange);
+  count_ended(exchange, 499);
 }
 
 }  // namespace codeq::transport::http

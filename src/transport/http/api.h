@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "transport/http/exchange.h"
 #include "transport/http/json_write.h"
@@ -33,6 +34,8 @@ class Api {
 
   // The client of `exchange` has gone while the broker works on it.
   void client_gone(Exchange& exchange);
+  // `exchange` was answered without `start`.
+  void count_refused(const Exchange& exchange);
   // The answer of `exchange` came when nobody was there to read it any more.
   void nobody_reads(Exchange& exchange);
 
@@ -47,6 +50,7 @@ class Api {
   [[nodiscard]] services::Broker& broker() const { return deps_.broker; }
 
  private:
+  void begin(const Shared& exchange, Request& request, std::int64_t head_read_ns, bool overloaded);
   void open_span(Exchange& exchange, const Request& request, core::TraceContext& incoming);
   static bool url_path(const Exchange& exchange, std::string& path);  // false: it holds what is no id
   void close_span(Exchange& exchange);
@@ -91,8 +95,10 @@ class Api {
   static void answer_admin(Exchange& exchange, const services::QueueStats& stats);
   static void answer_admin(Exchange& exchange, const std::vector<services::TenantQueue>& queues);
 
+  // One that was counted as begun has ended.
+  void count_ended(const Exchange& exchange, int code);
   void readyz(Exchange& exchange, std::string_view query);
-  void metrics(const Shared& exchange);
+  void metrics(const Shared& exchange, const Request& request);
 
   // A submission's steps: who holds the tasks that bring files, the files, the call.
   void check_next_upload(const Shared& exchange);
@@ -115,6 +121,7 @@ class Api {
   std::size_t parked_max_;
   bool dev_role_header_;
   std::string version_json_;
+  std::vector<observe::RouteFigures*> figures_;  // by the place in routes(), then one for no route; empty: nobody counts
   bool secure_;  // the server speaks TLS
   std::atomic<std::size_t> parked_{0};
   std::atomic<bool> stopping_{false};

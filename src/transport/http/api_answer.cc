@@ -110,9 +110,11 @@ struct Api::Visitor {
     append_delivery(body, *delivery, api.zone_);
     respond_json(*exchange, 200, std::move(body));
   }
-  void operator()(Result<std::string>& page) const {
+  void operator()(Result<observe::MetricsPage>& page) const {
     if (failed(page)) return;
-    respond_text(*exchange, 200, *std::move(page), ContentKind::kMetrics);
+    const bool open = exchange->metrics_format == observe::MetricsFormat::kOpenMetrics;
+    respond_text(*exchange, 200, (*page)(exchange->metrics_format),
+                 open ? ContentKind::kOpenMetrics : ContentKind::kMetrics);
   }
   void operator()(Result<std::size_t>& deleted) const {
     if (failed(deleted)) return;
@@ -152,6 +154,7 @@ void Api::finish(const Shared& exchange) {
   if (!exchange->ready) return;
   if (std::exchange(exchange->poll, false)) parked_.fetch_sub(1);
   close_span(*exchange);
+  count_ended(*exchange, exchange->response.status);
 }
 
 void Api::answer_claim(Exchange& exchange, Result<std::vector<TaskSnapshot>>& tasks) const {

@@ -36,6 +36,8 @@ std::string_view content_type(ContentKind kind) {
     case ContentKind::kNone: return "";
     case ContentKind::kJson: return "Content-Type: application/json; charset=utf-8\r\n";
     case ContentKind::kText: return "Content-Type: text/plain\r\n";
+    case ContentKind::kOpenMetrics:
+      return "Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n";
     case ContentKind::kMetrics: return "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n";
   }
   return "";
@@ -213,6 +215,7 @@ void Connection::refuse(const Error& error) {
   exchange->keep_alive = false;
   loop_.api.set_request_id(*exchange, reader_.request().request_id);
   Api::respond_error(*exchange, error);
+  loop_.api.count_refused(*exchange);
   became_ready(*exchange);
   order_.push_back(std::move(exchange));
   no_more_requests_ = true;

@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "observe/metrics.h"
 #include "services/auth.h"
 #include "services/broker.h"
 #include "transport/http/artifacts.h"
@@ -27,7 +28,7 @@ namespace codeq::transport::http {
 class Connection;
 class Inbox;
 
-enum class ContentKind : std::uint8_t { kNone, kJson, kText, kMetrics };
+enum class ContentKind : std::uint8_t { kNone, kJson, kText, kMetrics, kOpenMetrics };
 
 struct Response {
   int status = 0;
@@ -46,7 +47,7 @@ using Answer = std::variant<std::monostate, Result<std::vector<Result<services::
                             Result<std::vector<Result<services::ResultSnapshot>>>, Result<services::TaskSnapshot>,
                             Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
                             Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>,
-                            Result<std::string>, Result<std::size_t>, Result<services::Principal>, ArtifactsWritten,
+                            Result<observe::MetricsPage>, Result<std::size_t>, Result<services::Principal>, ArtifactsWritten,
                             Result<services::TopicPut>, Result<core::Topic>, Result<core::Subscription>, Result<std::vector<core::Subscription>>,
                             Result<services::TaskPage>, Result<services::DeadLetterPage>, Result<services::DeadLetterOutcome>,
                             Result<services::QueueStats>, Result<std::vector<services::TenantQueue>>>;
@@ -94,6 +95,7 @@ struct Exchange {
   std::unique_ptr<Submission> submission;
   CleanupBody cleanup;
   TraceFormat trace_format = TraceFormat::kJson;
+  observe::MetricsFormat metrics_format{};
   bool dry_run = false;  // of a redrive or purge, to be said back
   std::vector<services::TaskSnapshot> claimed;  // handed out by `response`: given back if it cannot be written
 

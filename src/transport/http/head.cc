@@ -129,6 +129,10 @@ class HeadReader {
         if (spells(name.data(), "host")) return !std::exchange(has_host_, true);
         return true;
       case 6:
+        if (spells(name.data(), "accept")) {
+          if (request_.target.starts_with("/metrics") || !request_.target.starts_with('/')) request_.accept.add(value);
+          return true;
+        }
         if (spells(name.data(), "x-role")) return first(request_.role, value);
         if (spells(name.data(), "expect") && equals_ignoring_case(value, "100-continue"))
           request_.expect_continue = request_.http11;

@@ -67,6 +67,7 @@ void RequestReader::next() {
   request_.traceparent.clear();
   request_.tracestate.clear();
   request_.baggage.clear();
+  request_.accept.clear();
   request_.body.clear();
   if (request_.body.capacity() > kBodyBytesKept) request_.body.shrink_to_fit();
 }

@@ -43,6 +43,7 @@ struct Request {
   std::string request_id;
   std::string role;  // X-Role, which counts only with `devRoleHeader`
   HeaderLines traceparent, tracestate, baggage;
+  HeaderLines accept;  // of a request for /metrics; nothing else has a choice
   std::string body;
 };
 

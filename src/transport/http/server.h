@@ -68,7 +68,7 @@ struct HttpDeps {  // borrowed; outlive the server
   observe::Tracer& tracer;
   Clock& clock;
   Rng& rng;  // any thread
-  std::function<void(services::Done<std::string>)> metrics;  // the exposition; empty: an empty page
+  std::function<void(services::Done<observe::MetricsPage>)> metrics;  // empty: an empty page
   std::function<Readiness()> readiness;  // empty: ready
   services::RateLimiter* rates = nullptr;  // null: no limits
   observe::Metrics* counters = nullptr;    // for what a limit refuses

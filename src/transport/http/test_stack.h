@@ -234,7 +234,9 @@ class Stack {
                              .tracer = the_tracer(),
                              .clock = server_clock == nullptr ? clock : *server_clock,
                              .rng = rng,
-                             .metrics = [this](services::Done<std::string> done) { done(metrics.exposition({})); },
+                             .metrics = [this](services::Done<observe::MetricsPage> done) {
+                               done([this](observe::MetricsFormat format) { return metrics.exposition({}, format); });
+                             },
                              .readiness = [] { return Readiness{.ready = true, .checks = {{"log", true}}}; }});
     EXPECT_TRUE(started.has_value()) << (started ? "" : started.error().message);
     server = std::move(*started);
