@@ -69,6 +69,7 @@ struct HeldRequest {
 struct Exchange {
   std::shared_ptr<Inbox> inbox;
   Connection* connection = nullptr;  // null once the connection is gone
+  std::shared_ptr<Exchange> next;  // in the ExchangeLine of its connection
   const Route* route = nullptr;  // null: answered without one
 
   bool keep_alive = true;
@@ -97,6 +98,44 @@ struct Exchange {
 
   Answer answer;
   Response response;
+};
+
+// The requests of a connection that are under way, oldest first. It costs no memory of its own: each holds the next.
+class ExchangeLine {
+ public:
+  ExchangeLine() = default;
+  ~ExchangeLine() {
+    while (!empty()) pop_front();  // and not one inside the other
+  }
+  ExchangeLine(const ExchangeLine&) = delete;
+  ExchangeLine& operator=(const ExchangeLine&) = delete;
+
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] const std::shared_ptr<Exchange>& front() const { return first_; }
+  [[nodiscard]] bool front_ready() const { return first_ != nullptr && first_->ready; }
+  [[nodiscard]] bool any(bool (*which)(const Exchange&)) const {
+    for (const auto* exchange = first_.get(); exchange != nullptr; exchange = exchange->next.get())
+      if (which(*exchange)) return true;
+    return false;
+  }
+  void push_back(std::shared_ptr<Exchange> exchange) {
+    auto* const added = exchange.get();
+    (empty() ? first_ : last_->next) = std::move(exchange);
+    last_ = added;
+    ++size_;
+  }
+  std::shared_ptr<Exchange> pop_front() {
+    auto taken = std::move(first_);
+    first_ = std::move(taken->next);
+    --size_;
+    return taken;
+  }
+
+ private:
+  std::shared_ptr<Exchange> first_;
+  Exchange* last_ = nullptr;
+  std::uint32_t size_ = 0;
 };
 
 class Inbox final : public Mailbox<std::shared_ptr<Exchange>> {
