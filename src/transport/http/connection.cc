@@ -282,9 +282,9 @@ void Connection::append_response(Exchange& exchange) {
     append_number(out_, response.retry_after_seconds);
     out_ += "\r\n";
   }
-  if (!response.location.empty()) {
+  if (exchange.rare && !exchange.rare->location.empty()) {
     out_ += "Location: ";
-    out_ += response.location;
+    out_ += exchange.rare->location;
     out_ += "\r\n";
   }
   if (!exchange.keep_alive) out_ += "Connection: close\r\n";

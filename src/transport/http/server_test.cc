@@ -510,7 +510,7 @@ TEST(HttpServer, WhatIsSentBehindAParkedPollIsKeptUntilItIsItsTurn) {
 TEST(HttpServer, AParkedPollKeepsLittle) {
   constexpr std::size_t kNode = 16;  // of a list, or what a shared_ptr counts with
   EXPECT_LE(sizeof(Connection) + kNode, 320U);
-  EXPECT_LE(sizeof(Exchange) + kNode, 896U);
+  EXPECT_LE(sizeof(Exchange) + kNode, 448U);
 }
 
 TEST(HttpServer, WithoutDescriptorsConnectionsWaitUntilThereAreSome) {
