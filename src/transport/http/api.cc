@@ -109,7 +109,7 @@ void Api::open_span(Exchange& exchange, const Request& request, core::TraceConte
   if (deps_.tracer.enabled()) {
     exchange.span = deps_.tracer.start(incoming.span, deps_.rng);
     exchange.parent = incoming.span.span_id;
-    exchange.tracestate = incoming.tracestate;
+    if (!incoming.tracestate.empty()) exchange.rarely().tracestate = incoming.tracestate;
     exchange.span_open = true;
   }
   exchange.caller.request = exchange.span;
@@ -133,7 +133,7 @@ void Api::close_span(Exchange& exchange) {
   span.context = exchange.span;
   span.parent = exchange.parent;
   span.parent_is_remote = exchange.parent.valid();
-  span.tracestate = exchange.tracestate;
+  if (exchange.rare) span.tracestate = exchange.rare->tracestate;
   span.name = exchange.route->span_name;
   span.kind = observe::SpanKind::kServer;
   span.scope = observe::Scope::kHttp;
@@ -175,7 +175,7 @@ void Api::begin(const Shared& exchange, Request& request, std::int64_t head_read
   exchange->caller.received_steady_ns = head_read_ns;
   auto found = match(request.method, request.target);
   if (found.kind == Match::Kind::kRedirect) {
-    exchange->response.location = std::move(found.location);
+    exchange->rarely().location = std::move(found.location);
     respond_nothing(*exchange, request.method == Method::kGet ? 301 : 307);
     return;
   }
@@ -266,12 +266,13 @@ void Api::create_batch(const Shared& exchange, const Request& request, const cor
   if (!decoded) return respond_error(*exchange, decoded.error());
   exchange->batch_count = static_cast<std::int64_t>(decoded->size());
   std::vector<services::CreateTask> tasks;
+  auto& refused = exchange->rarely().refused;
   for (auto& task : *decoded) {
     if (!task) {
-      exchange->refused.emplace_back(std::move(task).error());
+      refused.emplace_back(std::move(task).error());
       continue;
     }
-    exchange->refused.emplace_back();
+    refused.emplace_back();
     task->incoming = incoming;
     tasks.push_back(*std::move(task));
   }
@@ -376,9 +377,10 @@ void Api::cleanup(const Shared& exchange, const Request& request) {
     core::append_rfc3339_seconds(body->before, *body->before_ns);
   }
   const auto limit = body->limit <= 0 ? kCleanupDefault : std::min(body->limit, kCleanupMax);
-  exchange->cleanup = *std::move(body);
+  const auto before_ns = *body->before_ns;
+  exchange->rarely().cleanup = *std::move(body);
   exchange->waiting_for_broker = true;
-  deps_.broker.cleanup(exchange->caller, *exchange->cleanup.before_ns, static_cast<std::size_t>(limit),
+  deps_.broker.cleanup(exchange->caller, before_ns, static_cast<std::size_t>(limit),
                        reply_to<std::size_t>(exchange));
 }
 

@@ -31,6 +31,10 @@ struct Api::Visitor {
     respond_error(*exchange, result.error());
     return true;
   }
+  template <class T>
+  void operator()(std::unique_ptr<T>& outside) const {
+    (*this)(*outside);
+  }
   void operator()(std::monostate) const { respond_error(*exchange, {Code::kInternal, "internal error"}); }
   void operator()(Result<std::vector<Result<TaskSnapshot>>>& tasks) const {
     if (failed(tasks)) return;
@@ -118,10 +122,11 @@ struct Api::Visitor {
   }
   void operator()(Result<std::size_t>& deleted) const {
     if (failed(deleted)) return;
-    std::string body = R"({"before":")" + exchange->cleanup.before + R"(","deleted":)";
+    const auto& asked = exchange->rarely().cleanup;
+    std::string body = R"({"before":")" + asked.before + R"(","deleted":)";
     append_number(body, static_cast<std::int64_t>(*deleted));
     body += R"(,"limit":)";
-    append_number(body, exchange->cleanup.limit);
+    append_number(body, asked.limit);
     body += '}';
     respond_json(*exchange, 200, std::move(body));
   }
@@ -181,7 +186,7 @@ void Api::answer_claim(Exchange& exchange, Result<std::vector<TaskSnapshot>>& ta
 void Api::answer_batch_create(Exchange& exchange, std::vector<Result<TaskSnapshot>>& tasks) const {
   std::string body = R"({"results":[)";
   auto next = tasks.begin();
-  for (const auto& refused : exchange.refused) {
+  for (const auto& refused : exchange.rarely().refused) {
     if (body.back() != '[') body += ',';
     body += '{';
     if (refused) {

@@ -1,20 +1,18 @@
 #include "transport/http/connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
 
 #include "transport/wire_status.h"
 
 namespace codeq::transport::http {
 
-namespace asio = boost::asio;
-using boost::system::error_code;
-
 namespace {
 
-constexpr std::size_t kReadBytesMin = 4096;
-constexpr std::size_t kReadBytesLarge = 64U << 10U;   // while a body comes in
+constexpr std::size_t kReadBytes = 16U << 10U;  // all of it may be kept, where it is more requests than are taken at once
 constexpr std::size_t kProgressBytes = 16U << 10U;    // what resets the clock of a slow body or a slow reader
 constexpr std::size_t kOutputKept = 256U << 10U;      // a larger buffer is given back when it is empty
 
@@ -29,6 +27,11 @@ std::size_t ready_bytes_of(const Exchange& exchange) {
 void free_bytes(std::string& bytes) {
   bytes.clear();
   bytes.shrink_to_fit();
+}
+
+std::size_t memory_of(const std::string& bytes) {
+  static const auto within = std::string().capacity();  // of the object itself
+  return bytes.capacity() > within ? bytes.capacity() : 0;
 }
 
 std::string_view content_type(ContentKind kind) {
@@ -59,21 +62,17 @@ void append_status_line(std::string& out, int status) {
 
 }  // namespace
 
-Connection::Connection(Loop& loop, asio::ip::tcp::socket socket)
-    : loop_(loop),
-      socket_(std::move(socket)),
-      reader_({.header_bytes_max = loop.options.header_bytes_max, .body_bytes_max = loop.options.body_bytes_max}) {
+Connection::Connection(Loop& loop, Socket socket) : loop_(loop), socket_(std::move(socket)) {
   if (loop.options.tls) tls_ = std::make_unique<TlsSession>(loop.options.tls);
 }
 
 Connection::~Connection() { loop_.in_flight.change(-static_cast<std::ptrdiff_t>(accounted_)); }
 
 void Connection::account() {
-  const auto in = in_.capacity() > kReadBytesMin ? in_.capacity() - kReadBytesMin : 0;  // every connection has that
+  const auto body = incoming_ ? memory_of(incoming_->reader.request().body) : 0;
   const auto claimed = claimed_.empty() ? 0 : out_.size();
   const auto sealed = tls_ ? tls_->memory() : 0;
-  const auto now =
-      in + reader_.request().body.capacity() + held_bytes_ + ready_bytes_ + out_.capacity() + claimed + sealed;
+  const auto now = memory_of(in_) + body + held_bytes_ + ready_bytes_ + memory_of(out_) + claimed + sealed;
   if (now == accounted_) return;
   loop_.in_flight.change(static_cast<std::ptrdiff_t>(now) - static_cast<std::ptrdiff_t>(accounted_));
   accounted_ = now;
@@ -87,58 +86,57 @@ void Connection::hold(const Exchange& exchange, int sign) {
 
 bool Connection::refuses_request() {
   if (!loop_.in_flight.crowded()) return false;
-  const auto found = match(reader_.request().method, reader_.request().target);
+  const auto& request = incoming_->reader.request();
+  const auto found = match(request.method, request.target);
   return found.kind == Match::Kind::kRoute && loop_.in_flight.refuses(found.route);
 }
 
 std::int64_t Connection::now_ns() const { return loop_.api.clock().steady_ns(); }
 
 void Connection::start() {
-  error_code ignored;
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  socket_.non_blocking(true, ignored);
+  const int one = 1;
+  ::setsockopt(socket_.fd(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
   waiting_since_ns_ = now_ns();
-  read();
+  if (!loop_.poller->watch(socket_.fd(), *this)) close();
 }
 
 bool Connection::paused() const {
   return order_.size() >= loop_.options.pipelined_max || unsent() >= loop_.options.output_bytes_max / 2;
 }
 
-void Connection::forget_taken() {
-  if (in_start_ != in_end_) return;
-  in_start_ = in_end_ = 0;
-  const auto held = tls_ ? in_.capacity() : in_.size();
-  if (held > kReadBytesLarge || (held > kReadBytesMin && loop_.in_flight.tight())) free_bytes(in_);
-}
-
-void Connection::make_room() {
-  forget_taken();
-  const auto want = reader_.state() == RequestReader::State::kBody ? kReadBytesLarge : kReadBytesMin;
-  if (in_.size() - in_end_ >= want / 2) return;
-  in_.erase(0, in_start_);
-  in_end_ -= in_start_;
-  in_start_ = 0;
-  if (in_.size() - in_end_ < want / 2) in_.resize(in_end_ + want);
-}
-
-void Connection::read() {
-  if (reading_ || closed_ || input_ended_ || (!lingering_ && paused())) return;
-  if (tls_) return read_sealed();
-  make_room();
-  reading_ = true;
-  socket_.async_read_some(asio::buffer(in_.data() + in_end_, in_.size() - in_end_),
-                          [self = shared_from_this()](const error_code& ec, std::size_t n) { self->on_read(ec, n); });
-}
-
-void Connection::on_read(const error_code& ec, std::size_t n) {
-  reading_ = false;
+void Connection::on_ready(Ready ready) {
   if (closed_) return;
-  if (ec == asio::error::eof) return on_end_of_input();
-  if (ec) return close();
+  readable_ = readable_ || ready.input;
+  end_is_near_ = end_is_near_ || ready.ended;
+  if (ready.output && write_waiting_) {
+    write_waiting_ = false;
+    flush();
+  }
+  if (ready.input) read_on();
+}
+
+// One read a turn, so that a client who sends without an end does not keep the others waiting.
+void Connection::read() {
+  if (readable_ && !closed_ && !input_ended_ && (lingering_ || !paused())) loop_.read_later(*this);
+}
+
+void Connection::read_on() {
+  if (!readable_ || closed_ || input_ended_ || (!lingering_ && paused())) return;
+  // Who has not said hello costs nothing yet, and can wait until there is memory for a handshake, or its time is over.
+  if (tls_ && tls_->before_hello() && loop_.in_flight.crowded()) return;
+  const auto room = state() == RequestReader::State::kBody || tls_ ? loop_.wire.size() : kReadBytes;
+  const auto [outcome, n] = socket_.receive(loop_.wire.data(), room);
+  switch (outcome) {
+    case Socket::Outcome::kBlocked: readable_ = false; return;
+    case Socket::Outcome::kEnded: return on_end_of_input();
+    case Socket::Outcome::kFailed: return close();
+    case Socket::Outcome::kMoved: break;
+  }
+  // What left room has emptied the socket, and what comes now is told anew; but not an end that was told already.
+  if (n < room && !end_is_near_) readable_ = false;
   if (lingering_) return read();  // and forget it
-  in_end_ += n;
-  process();
+  if (tls_) return unseal({loop_.wire.data(), n});
+  take_fresh({loop_.wire.data(), n});
   flush();
 }
 
@@ -146,66 +144,101 @@ void Connection::on_end_of_input() {
   input_ended_ = true;
   // A client that only said it will send no more may still read; but nobody waits half-closed for a long poll, so one
   // that hangs up meanwhile has gone.
-  const bool parked = std::any_of(order_.begin(), order_.end(), [](const auto& exchange) { return exchange->poll; });
-  if (lingering_ || parked) return close();
+  if (lingering_ || order_.any([](const Exchange& exchange) { return exchange.poll; })) return close();
   flush();
 }
 
-void Connection::process() {
-  while (!closed_ && !no_more_requests_ && in_start_ < in_end_ && !paused()) {
-    const auto before = reader_.state();
-    const auto taken = reader_.feed(std::string_view(in_).substr(in_start_, in_end_ - in_start_));
-    in_start_ += taken;
-    const auto state = reader_.state();
+void Connection::take_fresh(std::string_view bytes) {
+  if (!in_.empty()) {
+    in_.erase(0, std::exchange(in_start_, 0));
+    in_ += bytes;
+    return take_kept();
+  }
+  const auto taken = take(bytes);
+  if (taken < bytes.size() && !closed_ && !no_more_requests_) in_ = bytes.substr(taken);
+  say_continue();
+}
+
+void Connection::take_kept() {
+  if (!in_.empty()) {
+    in_start_ += take(std::string_view(in_).substr(in_start_));
+    if (no_more_requests_ || all_taken()) {
+      in_start_ = 0;
+      free_bytes(in_);
+    }
+  }
+  say_continue();
+}
+
+std::size_t Connection::take(std::string_view bytes) {
+  std::size_t taken = 0;
+  while (!closed_ && !no_more_requests_ && taken < bytes.size() && !paused()) {
+    if (!incoming_) incoming_ = loop_.lend_incoming();
+    auto& reader = incoming_->reader;
+    const auto before = reader.state();
+    taken += reader.feed(bytes.substr(taken));
+    const auto after = reader.state();
     const auto idle = RequestReader::State::kIdle;
     const auto head = RequestReader::State::kHead;
-    if (before == idle && state != idle) waiting_since_ns_ = now_ns();
-    if ((before == idle || before == head) && state > head) {
-      head_read_ns_ = body_since_ns_ = now_ns();
-      body_bytes_then_ = 0;
+    if (before == idle && after != idle) waiting_since_ns_ = now_ns();
+    if ((before == idle || before == head) && after > head) {
+      incoming_->head_read_ns = incoming_->body_since_ns = now_ns();
+      incoming_->body_bytes_then = 0;
     }
-    if (state == RequestReader::State::kFailed) return refuse(reader_.error());
-    if (state == RequestReader::State::kComplete) {
-      take_request();
+    if (after == RequestReader::State::kFailed) {
+      refuse(reader.error());
+      break;
+    }
+    if (after == RequestReader::State::kComplete) {
+      take_request(taken < bytes.size());
       continue;
     }
-    if (state == RequestReader::State::kBody) {
+    if (after == RequestReader::State::kBody) {
       account();
-      if (refuses_request()) return refuse({Code::kOverloaded, "overloaded, try again"});
-      if (reader_.request().body.size() >= body_bytes_then_ + kProgressBytes) {
-        body_bytes_then_ = reader_.request().body.size();
-        body_since_ns_ = now_ns();
+      if (refuses_request()) {
+        refuse({Code::kOverloaded, "overloaded, try again"});
+        break;
       }
-      // What stays in the buffer now is a chunk's header or a trailer; those have no reason to be long.
-      if (in_end_ - in_start_ > loop_.options.header_bytes_max) return refuse({Code::kBadRequest, "bad request"});
+      if (reader.request().body.size() >= incoming_->body_bytes_then + kProgressBytes) {
+        incoming_->body_bytes_then = reader.request().body.size();
+        incoming_->body_since_ns = now_ns();
+      }
+      // What is not taken now is a chunk's header or a trailer; those have no reason to be long.
+      if (bytes.size() - taken > loop_.options.header_bytes_max) refuse({Code::kBadRequest, "bad request"});
     }
     break;
   }
-  // A client that asked whether to send its body is told so when all answers before it are out.
-  if (reader_.state() == RequestReader::State::kBody && reader_.request().expect_continue && !continue_sent_ &&
-      order_.empty() && !closed_) {
-    continue_sent_ = true;
-    out_ += "HTTP/1.1 100 Continue\r\n\r\n";
-  }
+  if (incoming_ && (closed_ || state() == RequestReader::State::kIdle)) loop_.give_back(std::move(incoming_));
+  return taken;
 }
 
-void Connection::take_request() {
+// A client that asked whether to send its body is told so when all answers before it are out.
+void Connection::say_continue() {
+  if (state() != RequestReader::State::kBody || closed_ || no_more_requests_) return;
+  if (!incoming_->reader.request().expect_continue || incoming_->continue_sent || !order_.empty()) return;
+  incoming_->continue_sent = true;
+  loop_.lend_output(out_);
+  out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+}
+
+void Connection::take_request(bool more_bytes) {
+  auto& reader = incoming_->reader;
   auto exchange = std::make_shared<Exchange>();
   exchange->inbox = loop_.inbox;
   exchange->connection = this;
   order_.push_back(exchange);
-  if (draining_) reader_.request().keep_alive = false;
+  if (draining_) reader.request().keep_alive = false;
   account();
-  loop_.api.start(exchange, reader_.request(), head_read_ns_, refuses_request());
+  loop_.api.start(exchange, reader.request(), incoming_->head_read_ns, refuses_request());
   hold(*exchange, +1);
   if (!exchange->keep_alive) no_more_requests_ = true;
   if (exchange->ready) became_ready(*exchange);
   if (closed_) return;
-  reader_.next();
-  if (loop_.in_flight.tight()) reader_.request().body.shrink_to_fit();
-  continue_sent_ = false;
+  reader.next();
+  if (loop_.in_flight.tight()) reader.request().body.shrink_to_fit();
+  incoming_->continue_sent = false;
   served_one_ = true;
-  if (in_start_ < in_end_) waiting_since_ns_ = now_ns();
+  if (more_bytes) waiting_since_ns_ = now_ns();
 }
 
 void Connection::refuse(const Error& error) {
@@ -213,13 +246,13 @@ void Connection::refuse(const Error& error) {
   exchange->inbox = loop_.inbox;
   exchange->connection = this;
   exchange->keep_alive = false;
-  loop_.api.set_request_id(*exchange, reader_.request().request_id);
+  loop_.api.set_request_id(*exchange, incoming_->reader.request().request_id);
   Api::respond_error(*exchange, error);
   loop_.api.count_refused(*exchange);
   became_ready(*exchange);
   order_.push_back(std::move(exchange));
   no_more_requests_ = true;
-  free_bytes(reader_.request().body);  // nobody will look at it
+  loop_.give_back(std::move(incoming_));  // nobody will look at it
   account();
 }
 
@@ -230,7 +263,6 @@ void Connection::became_ready(const Exchange& exchange) {
 }
 
 void Connection::answered(const Shared& exchange) {
-  const auto self = shared_from_this();  // it may have to close
   hold(*exchange, -1);
   loop_.api.finish(exchange);
   if (!exchange->ready) return account();
@@ -253,9 +285,9 @@ void Connection::append_response(Exchange& exchange) {
     append_number(out_, response.retry_after_seconds);
     out_ += "\r\n";
   }
-  if (!response.location.empty()) {
+  if (exchange.rare && !exchange.rare->location.empty()) {
     out_ += "Location: ";
-    out_ += response.location;
+    out_ += exchange.rare->location;
     out_ += "\r\n";
   }
   if (!exchange.keep_alive) out_ += "Connection: close\r\n";
@@ -271,9 +303,10 @@ void Connection::append_response(Exchange& exchange) {
 // Encodes finished answers in order, but never more than a part of the bound ahead of the socket (one answer at least): the
 // rest waits as it is, and a client that does not read is cut by the write time-out.
 void Connection::collect() {
-  while (!order_.empty() && order_.front()->ready && out_.size() - out_start_ < loop_.options.output_bytes_max / 2) {
+  while (order_.front_ready() && out_.size() - out_start_ < loop_.options.output_bytes_max / 2) {
+    loop_.lend_output(out_);
     auto& exchange = *order_.front();
-    if (draining_ && order_.size() == 1 && in_start_ == in_end_) exchange.keep_alive = false;
+    if (draining_ && order_.size() == 1 && all_taken()) exchange.keep_alive = false;
     if (!exchange.keep_alive) no_more_requests_ = true;
     ready_bytes_ -= ready_bytes_of(exchange);
     append_response(exchange);
@@ -288,23 +321,26 @@ void Connection::flush() {
     collect();
     if (write_waiting_) return;
     while (more_to_write()) {
-      error_code ec;
-      const auto n = tls_ ? write_sealed(ec)
-                          : socket_.write_some(asio::buffer(out_.data() + out_start_, out_.size() - out_start_), ec);
-      if (ec == asio::error::would_block || ec == asio::error::try_again) return wait_to_write();
-      if (ec) return close();
-      out_start_ += n;
+      const auto outcome = tls_ ? write_sealed() : write_some();
+      if (outcome == Socket::Outcome::kBlocked) return wait_to_write();
+      if (outcome != Socket::Outcome::kMoved) return close();
     }
     finish_writing();
     if (closed_ || lingering_) return;
     // There may be room again for requests that waited in the buffer; what they answer at once goes out in another round.
-    process();
-    if (out_.empty() && (order_.empty() || !order_.front()->ready)) break;
+    take_kept();
+    if (out_.empty() && !order_.front_ready()) break;
   }
   if (closed_) return;
   if (input_ended_ && order_.empty()) return close();
   read();
   account();
+}
+
+Socket::Outcome Connection::write_some() {
+  const auto [outcome, n] = socket_.send(std::string_view(out_).substr(out_start_));
+  out_start_ += n;
+  return outcome;
 }
 
 // Everything that was ready has been handed to the kernel.
@@ -314,11 +350,11 @@ void Connection::finish_writing() {
     out_base_ += out_.size();
     out_.clear();
     out_start_ = 0;
-    if (out_.capacity() > kOutputKept || loop_.in_flight.tight()) out_.shrink_to_fit();
-    claimed_.clear();
-    if (order_.empty() && reader_.state() == RequestReader::State::kIdle) waiting_since_ns_ = now_ns();
+    if (!claimed_.empty()) claimed_ = {};
+    if (order_.empty() && state() == RequestReader::State::kIdle) waiting_since_ns_ = now_ns();
   }
-  if (order_.empty() && (no_more_requests_ || (draining_ && reader_.state() == RequestReader::State::kIdle))) linger();
+  loop_.give_back_output(out_);
+  if (order_.empty() && (no_more_requests_ || (draining_ && state() == RequestReader::State::kIdle))) linger();
 }
 
 void Connection::wait_to_write() {
@@ -337,13 +373,8 @@ void Connection::wait_to_write() {
     written_then_ = progress;
   }
   write_blocked_ = true;
-  while (!claimed_.empty() && claimed_.front().end <= written) claimed_.pop_front();
-  socket_.async_wait(asio::ip::tcp::socket::wait_write, [self = shared_from_this()](const error_code& ec) {
-    self->write_waiting_ = false;
-    if (self->closed_) return;
-    if (ec) return self->close();
-    self->flush();
-  });
+  const auto whole = std::ranges::find_if(claimed_, [&](const Claimed& claim) { return claim.end > written; });
+  claimed_.erase(claimed_.begin(), whole);
 }
 
 // The client gets time to read our last bytes: closing with unread input would reset the connection and could take them
@@ -352,11 +383,10 @@ void Connection::linger() {
   if (lingering_ || closed_) return;
   if (input_ended_) return close();
   if (tls_) say_last();
-  error_code ignored;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  socket_.finish_sending();
   lingering_ = true;
   linger_since_ns_ = now_ns();
-  in_start_ = in_end_ = 0;
+  in_start_ = 0;
   free_bytes(in_);
   account();
   read();
@@ -365,7 +395,7 @@ void Connection::linger() {
 void Connection::drain() {
   draining_ = true;
   if (closed_) return;
-  if (lingering_ || (order_.empty() && out_start_ == out_.size() && reader_.state() == RequestReader::State::kIdle))
+  if (lingering_ || (order_.empty() && out_start_ == out_.size() && state() == RequestReader::State::kIdle))
     close();
 }
 
@@ -381,7 +411,7 @@ void Connection::tick(std::int64_t now) {
     return;
   }
   if (no_more_requests_) return;
-  switch (reader_.state()) {
+  switch (state()) {
     case RequestReader::State::kIdle:
       if (!order_.empty()) return;
       if (tls_ && tls_->before_hello()) read();  // one that waited for memory
@@ -391,7 +421,7 @@ void Connection::tick(std::int64_t now) {
       if (now - waiting_since_ns_ < ns(options.header_timeout) || paused()) return;
       break;
     case RequestReader::State::kBody:
-      if (now - body_since_ns_ < ns(options.body_timeout) || paused()) return;
+      if (now - incoming_->body_since_ns < ns(options.body_timeout) || paused()) return;
       break;
     default: return;
   }
@@ -401,22 +431,20 @@ void Connection::tick(std::int64_t now) {
 
 void Connection::close() {
   if (std::exchange(closed_, true)) return;
-  const auto self = shared_from_this();
   if (tls_) say_last();
   let_go();
-  error_code ignored;
-  socket_.close(ignored);
+  socket_.close();
   loop_.remove(*this);
 }
 
 void Connection::let_go() {
   auto& api = loop_.api;
-  for (const auto& exchange : order_) {
+  while (!order_.empty()) {
+    const auto exchange = order_.pop_front();
     exchange->connection = nullptr;
     if (!exchange->ready) api.client_gone(*exchange);
     if (!exchange->claimed.empty()) api.broker().undelivered(exchange->claimed);
   }
-  order_.clear();
   const auto written = out_base_ + out_start_;
   for (const auto& claim : claimed_) {
     if (claim.end > written) api.broker().undelivered(claim.tasks);

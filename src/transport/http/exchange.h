@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -34,7 +35,6 @@ struct Response {
   int status = 0;
   ContentKind content = ContentKind::kNone;
   std::int64_t retry_after_seconds = 0;  // 0: no Retry-After
-  std::string location;
   std::string body;
 };
 
@@ -42,15 +42,20 @@ struct ArtifactsWritten {
   std::vector<ArtifactWriter::Written> jobs;
 };
 
-using Answer = std::variant<std::monostate, Result<std::vector<Result<services::TaskSnapshot>>>,
-                            Result<std::vector<services::TaskSnapshot>>, Result<>, Result<services::NackOutcome>,
-                            Result<std::vector<Result<services::ResultSnapshot>>>, Result<services::TaskSnapshot>,
-                            Result<services::TaskAndResult>, Result<services::TimelineSnapshot>,
-                            Result<std::vector<services::DeliverySnapshot>>, Result<services::DeliverySnapshot>,
-                            Result<observe::MetricsPage>, Result<std::size_t>, Result<services::Principal>, ArtifactsWritten,
-                            Result<services::TopicPut>, Result<core::Topic>, Result<core::Subscription>, Result<std::vector<core::Subscription>>,
-                            Result<services::TaskPage>, Result<services::DeadLetterPage>, Result<services::DeadLetterOutcome>,
-                            Result<services::QueueStats>, Result<std::vector<services::TenantQueue>>>;
+// Those that are large lie outside, so that an exchange is small: every parked poll keeps one. The calls of a task's usual
+// life have no such answers.
+template <class T>
+using Kept = std::conditional_t<sizeof(Result<T>) <= 48, Result<T>, std::unique_ptr<Result<T>>>;
+
+using Answer =
+    std::variant<std::monostate, Kept<std::vector<Result<services::TaskSnapshot>>>, Kept<std::vector<services::TaskSnapshot>>,
+                 Kept<void>, Kept<services::NackOutcome>, Kept<std::vector<Result<services::ResultSnapshot>>>,
+                 Kept<services::TaskSnapshot>, Kept<services::TaskAndResult>, Kept<services::TimelineSnapshot>,
+                 Kept<std::vector<services::DeliverySnapshot>>, Kept<services::DeliverySnapshot>, Kept<observe::MetricsPage>,
+                 Kept<std::size_t>, Kept<services::Principal>, ArtifactsWritten, Kept<services::TopicPut>, Kept<core::Topic>,
+                 Kept<core::Subscription>, Kept<std::vector<core::Subscription>>, Kept<services::TaskPage>,
+                 Kept<services::DeadLetterPage>, Kept<services::DeadLetterOutcome>, Kept<services::QueueStats>,
+                 Kept<std::vector<services::TenantQueue>>>;
 
 // A submission on its way: uploads are written only for tasks that the caller holds.
 struct Submission {
@@ -68,9 +73,18 @@ struct HeldRequest {
   bool overloaded = false;
 };
 
+// What few exchanges have.
+struct Rare {
+  std::vector<std::optional<Error>> refused;  // per item of a batch create, those the broker never saw
+  CleanupBody cleanup;
+  std::string location;  // of a redirect
+  std::string tracestate;
+};
+
 struct Exchange {
   std::shared_ptr<Inbox> inbox;
   Connection* connection = nullptr;  // null once the connection is gone
+  std::shared_ptr<Exchange> next;  // in the ExchangeLine of its connection
   const Route* route = nullptr;  // null: answered without one
 
   bool keep_alive = true;
@@ -80,6 +94,9 @@ struct Exchange {
   bool waiting_for_broker = false;
   bool poll = false;  // may be parked: counted, and abandoned when the client goes
   bool span_open = false;
+  bool dry_run = false;  // of a redrive or purge, to be said back
+  TraceFormat trace_format = TraceFormat::kJson;
+  observe::MetricsFormat metrics_format{};
   services::CallId call = 0;
 
   services::Caller caller;
@@ -87,20 +104,58 @@ struct Exchange {
   std::string request_id;
   core::SpanContext span;  // of the request; the context received where tracing is off
   core::SpanId parent;
-  std::string tracestate;
   std::int64_t batch_count = -1;  // messaging.batch.message_count
 
-  std::vector<std::optional<Error>> refused;  // per item of a batch create, those the broker never saw
   std::unique_ptr<HeldRequest> held;
   std::unique_ptr<Submission> submission;
-  CleanupBody cleanup;
-  TraceFormat trace_format = TraceFormat::kJson;
-  observe::MetricsFormat metrics_format{};
-  bool dry_run = false;  // of a redrive or purge, to be said back
+  std::unique_ptr<Rare> rare;  // null: it has none of that
   std::vector<services::TaskSnapshot> claimed;  // handed out by `response`: given back if it cannot be written
 
   Answer answer;
   Response response;
+
+  Rare& rarely() {
+    if (!rare) rare = std::make_unique<Rare>();
+    return *rare;
+  }
+};
+
+// The requests of a connection that are under way, oldest first. It costs no memory of its own: each holds the next.
+class ExchangeLine {
+ public:
+  ExchangeLine() = default;
+  ~ExchangeLine() {
+    while (!empty()) pop_front();  // and not one inside the other
+  }
+  ExchangeLine(const ExchangeLine&) = delete;
+  ExchangeLine& operator=(const ExchangeLine&) = delete;
+
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] const std::shared_ptr<Exchange>& front() const { return first_; }
+  [[nodiscard]] bool front_ready() const { return first_ != nullptr && first_->ready; }
+  [[nodiscard]] bool any(bool (*which)(const Exchange&)) const {
+    for (const auto* exchange = first_.get(); exchange != nullptr; exchange = exchange->next.get())
+      if (which(*exchange)) return true;
+    return false;
+  }
+  void push_back(std::shared_ptr<Exchange> exchange) {
+    auto* const added = exchange.get();
+    (empty() ? first_ : last_->next) = std::move(exchange);
+    last_ = added;
+    ++size_;
+  }
+  std::shared_ptr<Exchange> pop_front() {
+    auto taken = std::move(first_);
+    first_ = std::move(taken->next);
+    --size_;
+    return taken;
+  }
+
+ private:
+  std::shared_ptr<Exchange> first_;
+  Exchange* last_ = nullptr;
+  std::uint32_t size_ = 0;
 };
 
 class Inbox final : public Mailbox<std::shared_ptr<Exchange>> {
@@ -112,7 +167,10 @@ class Inbox final : public Mailbox<std::shared_ptr<Exchange>> {
 template <class T>
 services::Done<T> reply_to(std::shared_ptr<Exchange> exchange) {
   return [exchange = std::move(exchange)](Result<T> result) mutable {
-    exchange->answer.template emplace<Result<T>>(std::move(result));
+    if constexpr (std::is_same_v<Kept<T>, Result<T>>)
+      exchange->answer.template emplace<Result<T>>(std::move(result));
+    else
+      exchange->answer.template emplace<Kept<T>>(std::make_unique<Result<T>>(std::move(result)));
     const auto inbox = exchange->inbox;
     inbox->push(std::move(exchange));
   };

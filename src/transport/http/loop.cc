@@ -1,16 +1,16 @@
-#include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
+#include <iterator>
 
 #include "transport/http/connection.h"
 
 namespace codeq::transport::http {
 
-namespace asio = boost::asio;
-using boost::system::error_code;
-
 namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(250);  // how late a timeout may be
+constexpr std::size_t kWireBytes = 64U << 10U;
+constexpr std::size_t kPlainKept = 96U << 10U;
+constexpr std::size_t kSpareMax = 16;  // requests that come in at the same time, in pieces; more cost an allocation each
+constexpr std::size_t kOutputKept = 256U << 10U;  // a larger buffer is given back when it is empty
 
 }  // namespace
 
@@ -36,61 +36,101 @@ bool InFlight::refuses(const Route* route) const {
   }
 }
 
-Loop::Loop(const HttpOptions& opts, Api& the_api, ConnectionCount& the_count, InFlight& the_in_flight)
-    : options(opts),
+Loop::Loop(const HttpOptions& opts, Api& the_api, ConnectionCount& the_count, InFlight& the_in_flight,
+           std::unique_ptr<Poller> the_poller)
+    : poller(std::move(the_poller)),
+      options(opts),
       api(the_api),
       count(the_count),
       in_flight(the_in_flight),
-      inbox(
-          std::make_shared<Inbox>([this] { asio::post(context, [this] { deliver(); }); },
-                                  [&broker = the_api.broker()](const Shared& exchange) { give_back(broker, *exchange); })) {}
+      inbox(std::make_shared<Inbox>([this] { poller->post([this] { deliver(); }); },
+                                    [&broker = the_api.broker()](const Shared& exchange) { http::give_back(broker, *exchange); })),
+      wire(kWireBytes) {}
 
 Loop::~Loop() { inbox->close(); }
 
 void Loop::run() {
-  tick();
-  context.run();
+  poller->run(
+      kTick, [this] { tick(); }, [this] { return settle(); });
 }
 
 void Loop::stop() {
-  asio::post(context, [this] {
+  poller->post([this] {
     stopped_ = true;
-    timer_.cancel();
-    auto all = std::move(connections_);
-    connections_.clear();
-    for (const auto& connection : all) connection->close();
+    while (!connections_.empty()) connections_.front().close();
     inbox->close();
-    context.stop();
+    poller->stop();
   });
 }
 
 void Loop::drain() {
-  asio::post(context, [this] {
+  poller->post([this] {
     draining_ = true;
-    const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
-    for (const auto& connection : all) connection->drain();
+    for (auto it = connections_.begin(); it != connections_.end();) (it++)->drain();  // which may take it out
   });
 }
 
-void Loop::adopt(asio::ip::tcp::socket socket) {
-  auto connection = std::make_shared<Connection>(*this, std::move(socket));
-  asio::post(context, [this, connection = std::move(connection)]() mutable {
-    if (stopped_ || draining_) {
-      count.leave();
-      return;
-    }
-    connection->start();
-    connections_.insert(std::move(connection));
+void Loop::adopt(Socket socket) {
+  poller->post([this, socket = std::move(socket)]() mutable {
+    if (stopped_ || draining_) return count.leave();
+    connections_.emplace_back(*this, std::move(socket));
+    connections_.back().place = std::prev(connections_.end());
+    connections_.back().start();
   });
 }
 
 void Loop::remove(Connection& connection) {
-  if (connections_.erase(connection.shared_from_this()) != 0 || stopped_) count.leave();
+  if (std::exchange(connection.reads_later, false)) std::erase(reading_, &connection);
+  gone_.splice(gone_.end(), connections_, connection.place);
+  count.leave();
 }
 
 void Loop::mark_dirty(Connection& connection) {
-  if (std::exchange(connection.dirty, true)) return;
-  dirty_.push_back(connection.shared_from_this());
+  if (!std::exchange(connection.dirty, true)) dirty_.push_back(&connection);
+}
+
+void Loop::read_later(Connection& connection) {
+  if (!std::exchange(connection.reads_later, true)) reading_.push_back(&connection);
+}
+
+bool Loop::settle() {
+  // One that has still more to read then waits until the sockets have been looked at.
+  turn_.swap(reading_);
+  for (auto* const connection : turn_) {
+    connection->reads_later = false;
+    connection->read_on();
+  }
+  turn_.clear();
+  gone_.clear();
+  return !reading_.empty();
+}
+
+std::unique_ptr<Incoming> Loop::lend_incoming() {
+  if (spare_.empty())
+    return std::make_unique<Incoming>(
+        RequestLimits{.header_bytes_max = options.header_bytes_max, .body_bytes_max = options.body_bytes_max});
+  auto incoming = std::move(spare_.back());
+  spare_.pop_back();
+  return incoming;
+}
+
+void Loop::give_back(std::unique_ptr<Incoming> incoming) {
+  if (spare_.size() >= kSpareMax) return;
+  incoming->reader.next();
+  incoming->continue_sent = false;
+  if (in_flight.tight()) incoming->reader.request().body.shrink_to_fit();
+  spare_.push_back(std::move(incoming));
+}
+
+void Loop::lend_output(std::string& out) {
+  if (out.empty() && out.capacity() < spare_output_.capacity()) out.swap(spare_output_);
+}
+
+void Loop::give_back_output(std::string& out) {
+  if (out.capacity() <= kOutputKept && out.capacity() > spare_output_.capacity() && !in_flight.tight())
+    out.swap(spare_output_);
+  out.clear();
+  out.shrink_to_fit();
 }
 
 void Loop::deliver() {
@@ -102,25 +142,18 @@ void Loop::deliver() {
       exchange->connection->answered(exchange);
   }
   burst_.clear();
-  auto dirty = std::move(dirty_);
-  dirty_.clear();
-  for (const auto& connection : dirty) {
+  for (auto* const connection : dirty_) {
     connection->dirty = false;
     connection->flush();
   }
-  dirty.clear();
-  if (dirty_.empty()) dirty_ = std::move(dirty);  // keeps its capacity
+  dirty_.clear();
 }
 
 void Loop::tick() {
-  timer_.expires_after(kTick);
-  timer_.async_wait([this](const error_code& ec) {
-    if (ec || stopped_) return;
-    const auto now = api.clock().steady_ns();
-    const std::vector<std::shared_ptr<Connection>> all(connections_.begin(), connections_.end());
-    for (const auto& connection : all) connection->tick(now);
-    tick();
-  });
+  const auto now = api.clock().steady_ns();
+  for (auto it = connections_.begin(); it != connections_.end();) (it++)->tick(now);  // which may take it out
+  if (plain.capacity() > kPlainKept) plain = {};
+  if (on_tick) on_tick();
 }
 
 }  // namespace codeq::transport::http

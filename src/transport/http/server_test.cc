@@ -1,4 +1,7 @@
 // What the wire itself promises: keep-alive, pipelining, limits, cuts. One test per row of the table in docs/errors/README.md.
+#include <sys/resource.h>
+
+#include "transport/http/connection.h"
 #include "transport/http/test_stack.h"
 
 namespace codeq::transport::http {
@@ -460,6 +463,83 @@ TEST(HttpServer, AnIdleConnectionIsClosed) {
   EXPECT_TRUE(client.closed());
   stop = true;
   time.join();
+}
+
+// What one of many waits for lies in memory that all share, so that it must not be mixed up.
+TEST(HttpServer, RequestsThatComeInPiecesAtTheSameTimeStayApart) {
+  std::vector<std::unique_ptr<Client>> clients;
+  std::vector<std::string> requests;
+  for (int i = 0; i < 40; ++i) {
+    clients.push_back(std::make_unique<Client>(shared_stack().server->port()));
+    requests.push_back(Client::request("POST", kTasks, "producer",
+                                       R"({"command":"P","payload":")" + std::to_string(i) + std::string(100, 'x') + "\"}"));
+  }
+  Client other(shared_stack().server->port());
+  constexpr std::size_t kPieces = 5;
+  for (std::size_t piece = 0; piece < kPieces; ++piece) {
+    for (std::size_t i = 0; i < clients.size(); ++i) {
+      const auto size = requests[i].size() / kPieces + 1;
+      clients[i]->send(std::string_view(requests[i]).substr(piece * size, size));
+    }
+    ASSERT_EQ(other.call("POST", kTasks, "producer", R"({"command":"P","payload":1})").status, 202);
+  }
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    const auto reply = clients[i]->receive();
+    ASSERT_EQ(reply.status, 202) << reply.body;
+    EXPECT_TRUE(reply.has(std::to_string(i) + "xxx")) << reply.body;
+  }
+}
+
+TEST(HttpServer, WhatIsSentBehindAParkedPollIsKeptUntilItIsItsTurn) {
+  Stack stack;
+  Client worker(stack.server->port());
+  std::string all = Client::request("POST", kTasks + "/claim", "worker", R"({"waitSeconds":30})");
+  for (int i = 0; i < 100; ++i)  // more than are taken at once
+    all += Client::request("GET", kTasks + "/nothing" + std::to_string(i), "producer");
+  const auto half = all.size() - 20;
+  worker.send(std::string_view(all).substr(0, half));
+  ASSERT_TRUE(eventually([&] { return stack.server->parked_polls() == 1; }));
+  worker.send(std::string_view(all).substr(half));
+  stack.create();
+  EXPECT_EQ(worker.receive().status, 200);
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(worker.receive().status, 404) << i;
+  EXPECT_EQ(worker.call("GET", "/livez", "").body, "ok");
+}
+
+// 50,000 of them are to fit in 150 MiB (docs/performance.md); of each there is one of these, in the allocator's sizes.
+TEST(HttpServer, AParkedPollKeepsLittle) {
+  constexpr std::size_t kNode = 16;  // of a list, or what a shared_ptr counts with
+  EXPECT_LE(sizeof(Connection) + kNode, 320U);
+  EXPECT_LE(sizeof(Exchange) + kNode, 448U);
+}
+
+TEST(HttpServer, WithoutDescriptorsConnectionsWaitUntilThereAreSome) {
+  Stack stack;
+  Client served(stack.server->port());
+  ASSERT_EQ(served.call("GET", "/livez", "").status, 200);
+  const int waiting = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const Socket owner(waiting);
+  const int next = ::dup(waiting);
+  ::close(next);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{.rlim_cur = static_cast<rlim_t>(next), .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(stack.server->port());
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int connected = ::connect(waiting, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  // The kernel has it by now; after two answers of the same thread it has tried, and serves the others.
+  const auto first = served.call("GET", "/livez", "").status;
+  const auto second = served.call("GET", "/livez", "").status;
+  const auto connections = stack.server->connections();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(connected, 0);
+  EXPECT_EQ(first, 200);
+  EXPECT_EQ(second, 200);
+  EXPECT_EQ(connections, 1U);
+  EXPECT_TRUE(eventually([&] { return stack.server->connections() == 2; }));
 }
 
 // ------------------------------------------------------------------------------------------------ stopping
