@@ -34,7 +34,7 @@ struct Row {
   enum class Op : std::uint8_t {
     kPut,
     kErase,
-    kEraseOnce,  // the row was put exactly once since it last was not there (RocksDB: SingleDelete)
+    kEraseOnce,  // the row was put exactly once since it last was not there (a store may make use of it)
   };
   Table table{};
   Op op = Op::kPut;

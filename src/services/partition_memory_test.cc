@@ -169,6 +169,22 @@ TEST(PartitionMemory, ADeepBacklogIsHandedOutInOrderThoughAlmostNothingOfItIsInM
   EXPECT_EQ(next, kTasks);
 }
 
+TEST(PartitionMemory, OfADeepBacklogTheHeadStaysInMemoryAndNotTheTail) {
+  Machine m;
+  m.options.ready_bytes_max = 200'000;  // some two hundred tasks
+  m.start();
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(m.create(500).has_value());
+    m.clock.advance_ns(kNanosPerSecond);  // a cut
+    m.settle();
+  }
+  const auto& state = m.partition->state();
+  EXPECT_NE(state.peek(state.head("acme", "render")), nullptr);
+  EXPECT_EQ(state.peek(state.last_sequence()), nullptr);
+  EXPECT_GT(state.tasks_in_memory(), 50U);
+  EXPECT_LT(state.tasks_in_memory(), 500U);
+}
+
 TEST(PartitionMemory, DelayedTasksComeBackFromTheStoreInTheOrderOfTheirTimes) {
   Machine m;
   m.options.ready_bytes_max = 0;

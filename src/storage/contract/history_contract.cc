@@ -26,6 +26,7 @@ void Model::apply(const Position& next, const std::vector<core::Row>& rows) {
 std::string random_key(Rng& rng, Table table) {
   const auto number = rng.next() % 30;
   switch (table) {
+    case Table::kLive:
     case Table::kBody:
     case Table::kDone: return core::key_of(number * (1 + number % 3));
     case Table::kRetire: return core::retire_key(static_cast<std::int64_t>(number % 7) << 23, number);

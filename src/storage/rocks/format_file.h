@@ -11,7 +11,7 @@
 
 namespace codeq::storage::rocks {
 
-inline constexpr std::uint32_t kFormatVersion = 2;  // 1: every row an entry of its own
+inline constexpr std::uint32_t kFormatVersion = 3;  // 1: every row an entry of its own; 2: those of live
 inline constexpr std::size_t kFormatBytes = 40;
 inline constexpr std::string_view kFormatName = "format";
 

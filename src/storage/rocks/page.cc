@@ -43,10 +43,11 @@ struct Entry {
 }  // namespace
 
 bool is_paged(core::Table table) {
-  return table == core::Table::kBody || table == core::Table::kDone || table == core::Table::kRetire;
+  return table == core::Table::kLive || table == core::Table::kBody || table == core::Table::kDone ||
+         table == core::Table::kRetire;
 }
 
-bool may_stand_apart(core::Table table) { return is_paged(table) && table != core::Table::kRetire; }
+bool may_stand_apart(core::Table table) { return table == core::Table::kBody || table == core::Table::kDone; }
 
 std::string page_key(core::Table table, std::string_view row_key) {
   return core::key_of(page_number(table, row_key) << bits_of(table));

@@ -27,9 +27,9 @@ struct PageRow {
   std::string_view key, value;  // no value unless kHere
 };
 
-// Tables whose rows are written once, or few times, and next to each other.
+// Tables whose rows are written next to each other.
 bool is_paged(core::Table table);
-// Whether a large value of it stands apart. Those of `retire` are never large.
+// Whether a large value of it stands apart. Those of `live` and `retire` are never large: no payload, error or result is in them.
 bool may_stand_apart(core::Table table);
 // The page that a row belongs to; in the same order as the keys.
 std::string page_key(core::Table table, std::string_view row_key);

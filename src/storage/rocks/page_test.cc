@@ -30,7 +30,7 @@ Rows rows_of(std::string_view page) {
 }
 
 TEST(Page, KeysOfPagesAreInTheOrderOfTheirRows) {
-  for (const auto table : {Table::kBody, Table::kDone, Table::kRetire}) {
+  for (const auto table : {Table::kLive, Table::kBody, Table::kDone, Table::kRetire}) {
     SeededRng rng(3);
     for (int i = 0; i < 1000; ++i) {
       std::string low = core::key_of(rng.next() >> rng.next() % 64), high = core::key_of(rng.next() >> rng.next() % 64);

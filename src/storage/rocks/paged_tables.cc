@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
+#include <numeric>
 
 #include "base/check.h"
 #include "storage/rules.h"
@@ -191,28 +191,40 @@ Status PagedTables::get_apart(core::Table table, std::string_view key, std::stri
 Status PagedTables::get_all(core::Table table, const std::vector<std::string>& keys,
                             std::vector<std::optional<std::string>>& values) const {
   values.assign(keys.size(), std::nullopt);
-  std::map<std::string, std::vector<std::size_t>, std::less<>> wanted;  // by page
-  for (std::size_t i = 0; i < keys.size(); ++i) wanted[page_key(table, keys[i])].push_back(i);
-  std::vector<rocksdb::Slice> names;
-  for (const auto& [name, of_page] : wanted) names.push_back(slice(name));
+  std::vector<std::size_t> order(keys.size());  // of the keys
+  std::iota(order.begin(), order.end(), 0);
+  if (!std::ranges::is_sorted(keys)) std::ranges::sort(order, {}, [&](std::size_t i) -> const std::string& { return keys[i]; });
+  std::vector<std::string> names;  // of the pages
+  std::vector<std::size_t> begins;  // in `order`: the first key of each
+  for (std::size_t at = 0; at < order.size(); ++at) {
+    if (at > 0 && same_page(table, keys[order[at]], keys[order[at - 1]])) continue;
+    names.push_back(page_key(table, keys[order[at]]));
+    begins.push_back(at);
+  }
+  begins.push_back(order.size());
+  const std::vector<rocksdb::Slice> wanted(names.begin(), names.end());
   std::vector<rocksdb::PinnableSlice> pages(names.size());
   std::vector<Status> statuses(names.size());
-  db_->MultiGet({}, family(table), names.size(), names.data(), pages.data(), statuses.data(), true);
-  std::size_t at = 0;
-  for (const auto& [name, of_page] : wanted) {
-    const auto& page = pages[at];
-    const auto& status = statuses[at++];
-    if (status.IsNotFound()) continue;
-    if (!status.ok()) return status;
-    for (const auto i : of_page) {
-      PageRow row;
-      if (!find_in_page(view(page), keys[i], row)) return damaged(table);
-      if (row.kind == PageRow::Kind::kHere) values[i].emplace(row.value);
+  db_->MultiGet({}, family(table), wanted.size(), wanted.data(), pages.data(), statuses.data(), true);
+  for (std::size_t page = 0; page < names.size(); ++page) {
+    if (statuses[page].IsNotFound()) continue;
+    if (!statuses[page].ok()) return statuses[page];
+    // Rows and keys are both in order: one walk finds all.
+    PageReader reader(view(pages[page]));
+    PageRow row;
+    bool here = reader.next(row);
+    for (auto at = begins[page]; at < begins[page + 1]; ++at) {
+      const auto& key = keys[order[at]];
+      while (here && row.key < key) here = reader.next(row);
+      if (reader.damaged()) return damaged(table);
+      if (!here || row.key != key) continue;
+      auto& value = values[order[at]];
+      if (row.kind == PageRow::Kind::kHere) value.emplace(row.value);
       if (row.kind != PageRow::Kind::kApart) continue;
-      std::string value;
-      const auto apart = get_apart(table, keys[i], value);
+      std::string large;
+      const auto apart = get_apart(table, key, large);
       if (!apart.ok() && !apart.IsNotFound()) return apart;
-      if (apart.ok()) values[i] = std::move(value);
+      if (apart.ok()) value = std::move(large);
     }
   }
   return Status::OK();

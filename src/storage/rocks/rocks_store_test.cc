@@ -118,8 +118,8 @@ TEST(RocksStore, TheFormatFileIsThatOfTheWorkedExample) {
   std::string hex;
   for (const char byte : format_bytes(kId)) hex += fmt::format("{:02x} ", static_cast<unsigned char>(byte));
   EXPECT_EQ(hex,
-            "43 4f 44 45 51 49 4d 47 02 00 00 00 00 00 00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 "
-            "ae ba af e7 11 3b dd 87 ");
+            "43 4f 44 45 51 49 4d 47 03 00 00 00 00 00 00 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 "
+            "a6 a5 f3 96 8a f8 24 b2 ");
 }
 
 TEST(RocksStore, ADamagedOrMissingFormatIsRefusedUntouched) {

@@ -17,6 +17,7 @@ namespace codeq::storage::rocks {
 namespace {
 
 constexpr std::uint64_t kKiB = 1024, kMiB = 1024 * kKiB;
+constexpr std::size_t kOperandsMax = 16;  // of one page in memory
 constexpr int kFilterBitsPerKey = 10;  // one false hit in a hundred
 
 // Rows come in the order of their keys, or nearly.
@@ -110,6 +111,8 @@ rocksdb::ColumnFamilyOptions tune_table(core::Table table, const Options& option
                                         const std::shared_ptr<rocksdb::Cache>& cache) {
   auto family = tune_family(options, is_text(table));
   if (is_paged(table)) set_up_pages(family);
+  // A lease that is prolonged again and again adds to its page each time: folded at once then, so that a read finds few.
+  if (table == core::Table::kLive) family.max_successive_merges = kOperandsMax;
   if (is_sequential(table)) {
     // Big-endian numbers share their first byte: one hint per table, and an insert starts where the last one ended.
     family.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
