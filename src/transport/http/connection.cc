@@ -13,6 +13,7 @@ namespace codeq::transport::http {
 namespace {
 
 constexpr std::size_t kReadBytes = 16U << 10U;  // all of it may be kept, where it is more requests than are taken at once
+constexpr std::size_t kKernelBytes = 60U << 10U;  // of a socket whose body is still coming: what we may be handed at once
 constexpr std::size_t kProgressBytes = 16U << 10U;    // what resets the clock of a slow body or a slow reader
 constexpr std::size_t kOutputKept = 256U << 10U;      // a larger buffer is given back when it is empty
 
@@ -69,7 +70,7 @@ Connection::Connection(Loop& loop, Socket socket) : loop_(loop), socket_(std::mo
 Connection::~Connection() { loop_.in_flight.change(-static_cast<std::ptrdiff_t>(accounted_)); }
 
 void Connection::account() {
-  const auto body = incoming_ ? memory_of(incoming_->reader.request().body) : 0;
+  const auto body = incoming_ ? memory_of(incoming_->reader.request().body) + incoming_->kernel_bytes : 0;
   const auto claimed = claimed_.empty() ? 0 : out_.size();
   const auto sealed = tls_ ? tls_->memory() : 0;
   const auto now = memory_of(in_) + body + held_bytes_ + ready_bytes_ + memory_of(out_) + claimed + sealed;
@@ -199,6 +200,7 @@ std::size_t Connection::take(std::string_view bytes) {
         refuse({Code::kOverloaded, "overloaded, try again"});
         break;
       }
+      incoming_->kernel_bytes = kKernelBytes;  // from the next count on: it has been let in
       if (reader.request().body.size() >= incoming_->body_bytes_then + kProgressBytes) {
         incoming_->body_bytes_then = reader.request().body.size();
         incoming_->body_since_ns = now_ns();
@@ -237,6 +239,7 @@ void Connection::take_request(bool more_bytes) {
   reader.next();
   if (loop_.in_flight.tight()) reader.request().body.shrink_to_fit();
   incoming_->continue_sent = false;
+  incoming_->kernel_bytes = 0;
   served_one_ = true;
   if (more_bytes) waiting_since_ns_ = now_ns();
 }

@@ -48,6 +48,7 @@ struct Incoming {
   std::int64_t head_read_ns = 0;
   std::int64_t body_since_ns = 0;  // the body's last progress
   std::size_t body_bytes_then = 0;
+  std::size_t kernel_bytes = 0;  // counted for what the kernel holds of a body that does not come at once
   bool continue_sent = false;
 };
 

@@ -118,6 +118,7 @@ void Loop::give_back(std::unique_ptr<Incoming> incoming) {
   if (spare_.size() >= kSpareMax) return;
   incoming->reader.next();
   incoming->continue_sent = false;
+  incoming->kernel_bytes = 0;
   if (in_flight.tight()) incoming->reader.request().body.shrink_to_fit();
   spare_.push_back(std::move(incoming));
 }
