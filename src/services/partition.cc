@@ -160,6 +160,7 @@ bool Partition::step() {
 // Whether there is more to do at once.
 bool Partition::round(std::vector<Queued>& commands, std::vector<Command>& returned) {
   stamp_ns_ = time_.stamp();
+  records_before_ = state_.records();
   if (deps_.disk_low && stamp_ns_ - disk_checked_ns_ > kNanosPerSecond) {
     disk_checked_ns_ = stamp_ns_;
     disk_low_ = deps_.disk_low();

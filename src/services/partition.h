@@ -234,7 +234,9 @@ class Partition final : public Broker {
   void wait(Waiting& waiting, Command then);
   void serve(Waiting& waiting);
   bool let_go(std::uint64_t sequence);
-  void read_rows(std::vector<std::uint64_t> sequences, std::size_t bytes_max, bool urgent);
+  [[nodiscard]] bool far_from_its_turn(const core::Task& task) const;
+  // Until no bytes are left, which reads that belong together share (on the reader's thread alone); then the rest is not read.
+  void read_rows(std::vector<std::uint64_t> sequences, std::shared_ptr<std::size_t> bytes_left, bool urgent);
   static Result<void> read_slice(const storage::Store& store, std::span<Rows> rows);
   static Result<void> find_holder(const storage::Store& store, const std::string& tenant, const std::string& key,
                                   std::uint64_t& holder);
@@ -244,6 +246,8 @@ class Partition final : public Broker {
   void read(Reader::Job job, bool urgent = false);  // counts it
   void keep_memory_small();
 
+  // Where rounds are long, a cut must not take many of them: what changes meanwhile waits for the next one.
+  [[nodiscard]] std::size_t changes_of_round() const { return state_.records() - records_before_; }
   void begin_cut();
   void drive_cut();
   void settle();
@@ -342,6 +346,7 @@ class Partition final : public Broker {
   std::vector<Durable> durable_;  // what a round hears of; empty between rounds
   bool must_commit_ = false;  // group_ has more than bookkeeping in it
   std::int64_t stamp_ns_ = 0;  // record time of this round
+  std::uint64_t records_before_ = 0;  // of this round
   std::int64_t clock_marked_ns_ = 0;
   std::int64_t disk_checked_ns_ = 0;
   std::uint64_t last_delivery_ = 0;

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kCommandBytesMax = 256;
 constexpr std::size_t kIdempotencyKeyBytesMax = 1024;
 constexpr std::size_t kClaimCommandsMax = 1'000;  // a token's event types too, where a claim names none
-constexpr std::uint32_t kPicksPerLook = 64;  // claims of a queue after which its next tasks are looked after
+constexpr std::uint32_t kPicksPerLook = 256;  // claims of a queue after which its next tasks are looked after
 constexpr std::int64_t kLeaseSecondsMax = 365LL * 24 * 3600;
 
 bool blank(std::string_view text) {

@@ -12,10 +12,13 @@ using core::Table;
 
 namespace {
 
-constexpr std::size_t kAhead = 512;                             // tasks of a queue that are read before their turn
+constexpr std::size_t kAhead = 2048;                            // tasks of a queue that are read before their turn
+constexpr std::size_t kAheadMin = kAhead / 2;                   // when one of so many is not in memory, all of them are read
+constexpr std::size_t kAheadAtOnce = 256;
 constexpr std::size_t kAheadBytes = std::size_t{4} << 20;       // or so many bytes of them
 constexpr std::size_t kReadSlice = 64;
-constexpr std::size_t kEncodedPerRound = 512, kSettledPerRound = 1024;
+constexpr std::uint64_t kNeighbours = 32;                       // whose rows a store may keep, and read, together
+constexpr std::size_t kEncodedPerRound = 512, kSettledPerRound = 1024;  // or twice what the round has changed
 constexpr std::size_t kRetiredPerRound = 1024, kPendingPerRound = 16, kRowsPerScan = 32'768;
 
 std::string key_of_create(const std::string& tenant, const std::string& idempotency_key) {
@@ -60,7 +63,7 @@ void Partition::with_tasks(const std::vector<std::uint64_t>& sequences, Command 
     if (fetch.waiting.empty() && !fetch.ahead) unread.push_back(sequence);
     fetch.waiting.push_back(waiting);
   }
-  if (!unread.empty()) read_rows(std::move(unread), SIZE_MAX, urgent);
+  if (!unread.empty()) read_rows(std::move(unread), std::make_shared<std::size_t>(SIZE_MAX), urgent);
 }
 
 // What a call needs stays in memory while it waits for the rest of it.
@@ -96,26 +99,40 @@ bool Partition::let_go(std::uint64_t sequence) {
   return true;
 }
 
+// Many at once, as neighbours are cheap to read together: nothing while half of what is to be in memory is, or is coming.
 void Partition::fetch_ahead(const core::Queue& queue) {
+  const auto coming = [this](std::uint64_t sequence) { return fetching_.contains(sequence); };
   std::vector<std::uint64_t> cold;
+  state_.cold_heads(queue, kAheadMin, cold);
+  if (std::ranges::all_of(cold, coming)) return;
+  cold.clear();
   state_.cold_heads(queue, kAhead, cold);
-  std::erase_if(cold, [this](std::uint64_t sequence) { return fetching_.contains(sequence); });
-  if (cold.empty()) return;
+  std::erase_if(cold, coming);
   for (const auto sequence : cold) fetching_[sequence].ahead = true;
-  read_rows(std::move(cold), kAheadBytes, false);
+  const auto bytes_left = std::make_shared<std::size_t>(kAheadBytes);
+  for (auto from = cold.begin(); from != cold.end();) {
+    const auto end = cold.end() - from > static_cast<std::ptrdiff_t>(kAheadAtOnce) ? from + kAheadAtOnce : cold.end();
+    read_rows({from, end}, bytes_left, false);
+    from = end;
+  }
 }
 
-// As many of them as fit into `bytes_max`, one at least.
-void Partition::read_rows(std::vector<std::uint64_t> sequences, std::size_t bytes_max, bool urgent) {
-  read([this, sequences = std::move(sequences), bytes_max]() -> Reader::Then {
+void Partition::read_rows(std::vector<std::uint64_t> sequences, std::shared_ptr<std::size_t> bytes_left, bool urgent) {
+  read([this, sequences = std::move(sequences), bytes_left = std::move(bytes_left)]() -> Reader::Then {
     std::vector<Rows> rows(sequences.size());
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].sequence = sequences[i];
-    std::size_t bytes = 0;
     Result<void> outcome;
-    for (std::size_t from = 0; from < rows.size() && bytes < bytes_max && outcome; from += kReadSlice) {
-      const auto slice = std::span(rows).subspan(from, std::min(kReadSlice, rows.size() - from));
+    for (std::size_t from = 0, end = 0; from < rows.size() && *bytes_left > 0 && outcome; from = end) {
+      end = std::min(from + kReadSlice, rows.size());
+      const auto parts_neighbours = [&] {
+        return end < rows.size() && rows[end].sequence / kNeighbours == rows[end - 1].sequence / kNeighbours;
+      };
+      const auto whole = end;
+      while (end > from + 1 && parts_neighbours()) --end;
+      if (parts_neighbours()) end = whole;
+      const auto slice = std::span(rows).subspan(from, end - from);
       outcome = read_slice(deps_.store, slice);
-      for (const auto& row : slice) bytes += row.body.size() + row.rest.size();
+      for (const auto& row : slice) *bytes_left -= std::min(*bytes_left, row.body.size() + row.rest.size());
     }
     return [this, rows = std::move(rows), outcome = std::move(outcome)]() mutable {
       if (!outcome) return deps_.on_failure(outcome.error());
@@ -183,7 +200,7 @@ void Partition::fetched(std::vector<Rows> rows) {
       if (--waiting->missing == 0) served.push_back(std::move(waiting));
     fetching_.erase(it);
   }
-  if (!again.empty()) read_rows(std::move(again), SIZE_MAX, true);
+  if (!again.empty()) read_rows(std::move(again), std::make_shared<std::size_t>(SIZE_MAX), true);
   for (auto& waiting : served) serve(*waiting);
 }
 
@@ -251,6 +268,14 @@ Result<void> Partition::find_holder(const storage::Store& store, const std::stri
   return {};
 }
 
+// Before its turn, those ahead of it would have taken all the memory there is for tasks in line.
+bool Partition::far_from_its_turn(const core::Task& task) const {
+  if (task.place != core::Place::kReady || task.counted_bytes == 0) return false;
+  const auto line = task.queue->ready[static_cast<std::size_t>(task.info->priority)].size();
+  const auto behind = state_.records() - task.ready_position;  // at most
+  return line > behind && (line - behind) > options_.ready_bytes_max / task.counted_bytes;
+}
+
 void Partition::keep_memory_small() {
   if (visitors_.empty() && read_ahead_.empty()) return;
   std::erase_if(visitors_, [this](std::uint64_t sequence) { return let_go(sequence); });
@@ -300,7 +325,7 @@ void Partition::drive_cut() {
       return;
     begin_cut();
   }
-  if (!state_.encode_cut(kEncodedPerRound)) return;
+  if (!state_.encode_cut(std::max(kEncodedPerRound, 2 * changes_of_round()))) return;
   cut_offered_ = true;
   image_->offer(state_.take_cut());
 }
@@ -310,15 +335,17 @@ void Partition::settle() {
   if (!settling_) return;
   // Thousands of rows: their memory is given back by the thread that has written them.
   if (auto rows = state_.cut_written()) image_->run_between([rows = std::move(rows)] {});
-  for (std::size_t left = kSettledPerRound; left > 0 && settled_ < to_settle_.size(); --left) {
+  for (auto left = std::max(kSettledPerRound, 2 * changes_of_round()); left > 0 && settled_ < to_settle_.size(); --left) {
     const auto sequence = to_settle_[settled_++];
     state_.settled(sequence);
     const auto* task = state_.peek(sequence);
     if (task == nullptr) continue;
-    if (task->finished() || state_.clean_bytes() > options_.ready_bytes_max)
-      visitors_.push_back(sequence);  // leaves at the end of the round
-    else
+    // Many rows at once have just gone through the caches: what is to leave leaves while it is in them.
+    if (task->finished() || state_.clean_bytes() > options_.ready_bytes_max || far_from_its_turn(*task)) {
+      if (!let_go(sequence) || state_.peek(sequence) != nullptr) visitors_.push_back(sequence);
+    } else {
       read_ahead_.push_back(sequence);
+    }
   }
   if (settled_ < to_settle_.size()) return;
   to_settle_ = {};

@@ -93,6 +93,25 @@ TEST_P(StoreContract, ARowThatWasPutOnceIsErasedOnceAndMayComeBack) {
   EXPECT_EQ(keys(Table::kLive), Keys{});
 }
 
+TEST_P(StoreContract, ARowThatChangesAgainAndAgainLeavesItsNeighboursAlone) {
+  const auto left = core::key_of(64), row = core::key_of(65), right = core::key_of(66);
+  write(1, {put(Table::kLive, left, "left"), put(Table::kLive, right, "right")});
+  for (std::uint64_t round = 0; round < 60; ++round) {
+    const auto value = "lease " + std::to_string(round);
+    write(round + 2, {put(Table::kLive, row, value)});
+    if (round == 40) flush();
+    ASSERT_EQ(get(Table::kLive, row), value);
+    ASSERT_EQ(keys(Table::kLive), (Keys{left, row, right}));
+  }
+  write(70, {erase(Table::kLive, row), erase(Table::kLive, left)});
+  flush();
+  restart();
+  EXPECT_EQ(keys(Table::kLive), Keys{right});
+  EXPECT_EQ(get(Table::kLive, right), "right");
+  write(71, {erase(Table::kLive, right)});
+  EXPECT_EQ(keys(Table::kLive), Keys{});
+}
+
 TEST_P(StoreContract, NeighboursComeAndGoOneByOneOrTogether) {
   const auto rows_of = [](std::uint64_t from, std::uint64_t until, auto&& make) {
     std::vector<core::Row> rows;
