@@ -90,6 +90,9 @@ void Poller::post(std::move_only_function<void()> act) {
     posted_.push_back(std::move(act));
     if (armed_.exchange(true)) return;  // somebody has written already, or the thread has not looked yet
   }
+  // Either the thread sees `armed_` before it sleeps, or we see that it may be asleep: both sides write first and then read,
+  // in the one order of all such operations (seq_cst).
+  if (!waiting_.load()) return;
   const std::uint64_t one = 1;
   const auto written = ::write(wake_, &one, sizeof(one));
   CHECK(written == sizeof(one));  // fails only 2^64 writes from here
@@ -114,7 +117,9 @@ void Poller::run(std::chrono::milliseconds period, const std::function<void()>& 
   std::array<epoll_event, kBurst> events;
   bool more = false;
   while (!stopped_) {
-    const int count = ::epoll_wait(epoll_, events.data(), kBurst, more ? 0 : -1);
+    waiting_.store(!more);
+    const int count = ::epoll_wait(epoll_, events.data(), kBurst, more || armed_.load() ? 0 : -1);
+    waiting_.store(false);
     bool ticks = false;
     for (int i = 0; i < count; ++i) {
       const auto& event = events[static_cast<std::size_t>(i)];

@@ -89,6 +89,7 @@ class Poller {
   std::mutex mutex_;
   std::vector<std::move_only_function<void()>> posted_;  // under mutex_
   std::atomic<bool> armed_{false};  // something was posted since the thread looked; set under mutex_
+  std::atomic<bool> waiting_{false};  // the thread may be asleep
   std::vector<std::move_only_function<void()>> taken_;
   bool stopped_ = false;
 };
