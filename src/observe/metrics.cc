@@ -339,6 +339,7 @@ void Metrics::write_queues(const Gauges& gauges, Page& page) {
     sum.in_progress += queue.in_progress;
     sum.dlq += queue.dlq;
     sum.oldest_ns = std::max(sum.oldest_ns, queue.oldest_ns);
+    sum.oldest_known = sum.oldest_known && queue.oldest_known;
   }
   {
     auto family = page.family("codeq_queue_depth", Kind::kGauge, "Tasks waiting, delayed, leased and dead-lettered.");
@@ -357,7 +358,7 @@ void Metrics::write_queues(const Gauges& gauges, Page& page) {
     auto family = page.family("codeq_queue_oldest_waiting_seconds", Kind::kGauge,
                               "How long the first of the ready tasks has been ready; 0 where none is.", Unit::kSeconds);
     for (const auto& [command, sum] : queues)
-      if (sum.oldest_ns >= 0 || sum.ready == 0)
+      if (sum.oldest_known && (sum.oldest_ns >= 0 || sum.ready == 0))
         family.seconds({{"command", command}}, std::max<std::int64_t>(sum.oldest_ns, 0));
   }
   std::map<std::string_view, std::uint64_t> subscriptions;

@@ -160,6 +160,7 @@ struct Gauges {
   struct Queue {  // of one command; the same command of several tenants is summed up here
     std::string command;
     std::uint64_t ready = 0, delayed = 0, in_progress = 0, dlq = 0;
+    bool oldest_known = true;
     std::int64_t oldest_ns = -1;  // how long the first of those that are ready has been so; below 0: none, or not known
   };
   std::vector<Queue> queues;

@@ -37,9 +37,13 @@ observe::Gauges Partition::gauges_now() {
     sum.delayed += queue.delayed;
     sum.in_progress += queue.in_progress;
     sum.dlq += queue.dead;
-    for (const auto& level : queue.ready)
-      if (const auto* head = level.empty() ? nullptr : state_.task(level.front()); head != nullptr)
+    for (const auto& level : queue.ready) {
+      if (level.empty()) continue;
+      if (const auto* head = state_.task(level.front()); head != nullptr)
         sum.oldest_ns = std::max(sum.oldest_ns, stamp_ns_ - head->wait_from_ns);
+      else
+        sum.oldest_known = false;  // it was one too many to be read
+    }
   });
   for (auto& [command, queue] : queues) gauges.queues.push_back(std::move(queue));
   std::ranges::sort(gauges.queues, {}, &observe::Gauges::Queue::command);

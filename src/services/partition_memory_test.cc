@@ -171,6 +171,7 @@ TEST(PartitionMemory, ADeepBacklogIsHandedOutInOrderThoughAlmostNothingOfItIsInM
 
 TEST(PartitionMemory, OfADeepBacklogTheHeadStaysInMemoryAndNotTheTail) {
   Machine m;
+  m.options.threaded = false;
   m.options.ready_bytes_max = 200'000;  // some two hundred tasks
   m.start();
   for (int i = 0; i < 10; ++i) {

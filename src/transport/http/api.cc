@@ -336,7 +336,7 @@ void Api::get_trace(const Shared& exchange, std::string_view query) {
   if (query_value(query, "format", text)) {
     const auto format = trace_format(text);
     if (!format) return respond_error(*exchange, {Code::kInvalidArgument, "invalid 'format': json, otlp or perfetto"});
-    exchange->trace_format = *format;
+    if (*format != TraceFormat::kJson) exchange->rarely().trace_format = *format;
   }
   exchange->waiting_for_broker = true;
   deps_.broker.get_timeline(exchange->caller, exchange->id, reply_to<services::TimelineSnapshot>(exchange));
@@ -401,7 +401,7 @@ void Api::readyz(Exchange& exchange, std::string_view query) {
 void Api::metrics(const Shared& exchange, const Request& request) {
   if (!deps_.metrics) return respond_text(*exchange, 200, "", ContentKind::kMetrics);
   exchange->waiting_for_broker = true;
-  exchange->metrics_format = observe::negotiate(request.accept.views());
+  exchange->rarely().metrics_format = observe::negotiate(request.accept.views());
   deps_.metrics(reply_to<observe::MetricsPage>(exchange));
 }
 

@@ -97,7 +97,7 @@ struct Api::Visitor {
       return respond_error(*exchange, {Code::kNotFound, "not found"});
     if (failed(timeline)) return;
     std::string body;
-    switch (exchange->trace_format) {
+    switch (exchange->rare ? exchange->rare->trace_format : TraceFormat::kJson) {
       case TraceFormat::kJson: append_timeline(body, *timeline, api.zone_); break;
       case TraceFormat::kOtlp: append_otlp(body, *timeline); break;
       case TraceFormat::kPerfetto: append_perfetto(body, *timeline); break;
@@ -116,8 +116,8 @@ struct Api::Visitor {
   }
   void operator()(Result<observe::MetricsPage>& page) const {
     if (failed(page)) return;
-    const bool open = exchange->metrics_format == observe::MetricsFormat::kOpenMetrics;
-    respond_text(*exchange, 200, (*page)(exchange->metrics_format),
+    const bool open = exchange->rare->metrics_format == observe::MetricsFormat::kOpenMetrics;
+    respond_text(*exchange, 200, (*page)(exchange->rare->metrics_format),
                  open ? ContentKind::kOpenMetrics : ContentKind::kMetrics);
   }
   void operator()(Result<std::size_t>& deleted) const {

@@ -89,7 +89,7 @@ bool Connection::refuses_request() {
   if (!loop_.in_flight.crowded()) return false;
   const auto& request = incoming_->reader.request();
   const auto found = match(request.method, request.target);
-  return found.kind == Match::Kind::kRoute && loop_.in_flight.refuses(found.route);
+  return loop_.in_flight.refuses(found.kind == Match::Kind::kRoute ? found.route : nullptr);
 }
 
 std::int64_t Connection::now_ns() const { return loop_.api.clock().steady_ns(); }
@@ -196,7 +196,7 @@ std::size_t Connection::take(std::string_view bytes) {
     }
     if (after == RequestReader::State::kBody) {
       account();
-      if (refuses_request()) {
+      if (loop_.in_flight.full() || refuses_request()) {  // also where the route would need no memory: its body does
         refuse({Code::kOverloaded, "overloaded, try again"});
         break;
       }
@@ -267,6 +267,9 @@ void Connection::became_ready(const Exchange& exchange) {
 
 void Connection::answered(const Shared& exchange) {
   hold(*exchange, -1);
+  // Nobody needs a token for this page, and it is large: those of one burst are made here one by one, each counted before the next.
+  if (std::holds_alternative<Kept<observe::MetricsPage>>(exchange->answer) && loop_.in_flight.full())
+    exchange->answer.emplace<Kept<observe::MetricsPage>>(fail(Code::kOverloaded, "overloaded, try again"));
   loop_.api.finish(exchange);
   if (!exchange->ready) return account();
   became_ready(*exchange);

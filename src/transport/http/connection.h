@@ -32,6 +32,7 @@ class InFlight {
   [[nodiscard]] bool refuses(const Route* route) const;
   [[nodiscard]] bool tight() const { return percent(50); }  // buffers should not be kept
   [[nodiscard]] bool crowded() const { return percent(70); }
+  [[nodiscard]] bool full() const { return percent(100); }
 
  private:
   [[nodiscard]] bool percent(std::size_t share) const {

@@ -78,6 +78,8 @@ struct Rare {
   std::vector<std::optional<Error>> refused;  // per item of a batch create, those the broker never saw
   CleanupBody cleanup;
   std::string location;  // of a redirect
+  TraceFormat trace_format = TraceFormat::kJson;
+  observe::MetricsFormat metrics_format{};
   std::string tracestate;
 };
 
@@ -95,8 +97,6 @@ struct Exchange {
   bool poll = false;  // may be parked: counted, and abandoned when the client goes
   bool span_open = false;
   bool dry_run = false;  // of a redrive or purge, to be said back
-  TraceFormat trace_format = TraceFormat::kJson;
-  observe::MetricsFormat metrics_format{};
   services::CallId call = 0;
 
   services::Caller caller;

@@ -24,14 +24,14 @@ bool InFlight::refuses(const Route* route) const {
     case RouteId::kSubmit:
     case RouteId::kSubmitBatch:
     case RouteId::kRenewSubscription:
-    case RouteId::kUnsubscribe: return percent(100);
+    case RouteId::kUnsubscribe:
+    case RouteId::kMetrics: return full();
     case RouteId::kCreate:
     case RouteId::kCreateBatch: return true;
     case RouteId::kLivez:
     case RouteId::kReadyz:
     case RouteId::kHealthz:
-    case RouteId::kVersion:
-    case RouteId::kMetrics: return false;  // small, and what tells somebody about it
+    case RouteId::kVersion: return false;  // small, and what tells somebody about it
     default: return percent(85);
   }
 }

@@ -395,6 +395,26 @@ TEST(HttpServer, AReaderThatDoesNotReadIsHeldBackAndThenCutWhileOthersGoOn) {
   }));
 }
 
+// Also of bodies that nobody will look at: /livez is answered in any case, but not while it takes memory.
+TEST(HttpServer, BodiesThatNoRouteWantsAreNotKeptBeyondTheBound) {
+  HttpOptions options;
+  options.in_flight_bytes_max = 4U << 20U;
+  Stack stack(options);
+  const std::string half(200'000, 'x');
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 60; ++i)
+    for (const char* path : {"/nothing", "/livez"}) {
+      clients.push_back(std::make_unique<Client>(stack.server->port()));
+      clients.back()->send("POST " + std::string(path) + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + half);
+    }
+  // 24 MB were sent in all. Whoever came too late is told and cut; the rest still hold what they sent.
+  EXPECT_TRUE(eventually([&] { return stack.server->connections() < 30; }));
+  EXPECT_EQ(clients.back()->receive().status, 503);
+  Client small(stack.server->port());
+  EXPECT_EQ(small.call("GET", "/livez", "").status, 200);
+  EXPECT_EQ(small.call("GET", "/metrics", "").status, 200);
+}
+
 TEST(HttpServer, AnswersThatPileUpBehindAPollAreNotKeptBeyondTheBound) {
   HttpOptions options;
   options.output_bytes_max = 1U << 20U;
