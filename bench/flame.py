@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Where the broker's CPU time goes under a load, as a flame graph: bench/flame.py NAME [--seconds 8] [--out docs/flame]
 
   NAME      http, http-batches, grpc, grpc-batches, grpc-batches-traced: the loads of docs/performance.md
