@@ -15,7 +15,6 @@ namespace {
 constexpr std::size_t kReadBytes = 16U << 10U;  // all of it may be kept, where it is more requests than are taken at once
 constexpr std::size_t kKernelBytes = 60U << 10U;  // of a socket whose body is still coming: what we may be handed at once
 constexpr std::size_t kProgressBytes = 16U << 10U;    // what resets the clock of a slow body or a slow reader
-constexpr std::size_t kOutputKept = 256U << 10U;      // a larger buffer is given back when it is empty
 
 std::int64_t ns(std::chrono::milliseconds ms) { return std::chrono::nanoseconds(ms).count(); }
 

@@ -53,6 +53,8 @@ struct Incoming {
   bool continue_sent = false;
 };
 
+inline constexpr std::size_t kOutputKept = 256U << 10U;  // a larger buffer of answers is given back when it is empty
+
 class Loop;
 
 class Connection final : public Pollable {

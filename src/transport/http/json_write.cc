@@ -135,7 +135,7 @@ void append_span(std::string& out, const observe::Span& span, const ZoneOffset& 
   out += '{';
   for (std::uint32_t i = 0; i < span.attribute_count; ++i) {
     append_key(out, span.attributes[i].key);
-    std::visit(AttributeWriter{out}, span.attributes[i].value);
+    append_value(out, span.attributes[i].value);
   }
   out += '}';
   append_key(out, "links");
@@ -150,6 +150,8 @@ void append_span(std::string& out, const observe::Span& span, const ZoneOffset& 
 }
 
 }  // namespace
+
+void append_value(std::string& out, const decltype(observe::Attribute::value)& value) { std::visit(AttributeWriter{out}, value); }
 
 void append_number(std::string& out, std::int64_t number) {
   std::array<char, 24> text{};

@@ -18,6 +18,7 @@ namespace codeq::transport::http {
 using ZoneOffset = std::function<int(std::int64_t)>;
 
 void append_number(std::string& out, std::int64_t number);
+void append_value(std::string& out, const decltype(observe::Attribute::value)& value);  // a string, a number or a truth value
 void append_time(std::string& out, std::int64_t ns, const ZoneOffset& zone);
 
 // A task without a payload, as a list has it, has no such member.

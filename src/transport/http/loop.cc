@@ -10,7 +10,6 @@ constexpr auto kTick = std::chrono::milliseconds(250);  // how late a timeout ma
 constexpr std::size_t kWireBytes = 64U << 10U;
 constexpr std::size_t kPlainKept = 96U << 10U;
 constexpr std::size_t kSpareMax = 16;  // requests that come in at the same time, in pieces; more cost an allocation each
-constexpr std::size_t kOutputKept = 256U << 10U;  // a larger buffer is given back when it is empty
 
 }  // namespace
 

@@ -53,13 +53,6 @@ struct OtlpValue {
   void operator()(bool yes) const { out += yes ? R"("boolValue":true)" : R"("boolValue":false)"; }
 };
 
-struct PlainValue {
-  std::string& out;
-  void operator()(std::string_view text) const { core::append_json_string(out, text); }
-  void operator()(std::int64_t number) const { append_number(out, number); }
-  void operator()(bool yes) const { out += yes ? "true" : "false"; }
-};
-
 void append_attribute(std::string& out, const observe::Attribute& attribute) {
   out += '{';
   append_text(out, "key", attribute.key);
@@ -135,7 +128,7 @@ void append_slice(std::string& out, const observe::Span& span, std::size_t line,
   for (std::uint32_t i = 0; i < span.attribute_count; ++i) {
     out += ',';
     core::append_json_string(out, span.attributes[i].key);
-    std::visit(PlainValue{out += ':'}, span.attributes[i].value);
+    append_value(out += ':', span.attributes[i].value);
   }
   out += "}}";
 }
